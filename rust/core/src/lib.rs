@@ -4,5 +4,7 @@
 //! [`error`] → [`timing`] → [`map`] → [`tokens`] → [`corpus`].
 
 pub mod error;
+pub mod map;
+pub mod timing;
 
 pub use error::{Error, Limits, Place, Result, Warning};

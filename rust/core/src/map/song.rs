@@ -1,0 +1,417 @@
+//! A whole level pack: its Info, its levels, its audio data; reading all of it and writing it as another version.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::convert::Losses;
+use super::pack::Pack;
+use super::{
+    AudioData, AudioRegion, Difficulty, DifficultyInfo, Info, Loss, Major, TempoEvent, info, pack, read_level, rules,
+};
+use crate::timing::TempoMap;
+use crate::{Error, Limits, Place, Result, Warning};
+
+/// A level of a song: what the Info says of it, and the level itself or why it could not be read.
+#[derive(Debug)]
+pub struct Level {
+    /// What the Info file says.
+    pub info: DifficultyInfo,
+    /// The level.
+    pub level: Result<Difficulty>,
+    /// What was odd in its files.
+    pub warnings: Vec<Warning>,
+}
+
+/// A level pack as the model sees it.
+#[derive(Debug)]
+pub struct Song {
+    /// What the Info file says; its `difficulties` are moved to `levels`.
+    pub info: Info,
+    /// Levels in the Info's order.
+    pub levels: Vec<Level>,
+    /// Tempo regions: of version 4 the clock, of version 2 an editor's notes.
+    pub audio_data: Option<AudioData>,
+    /// Sample rate and count of the audio, where its header tells.
+    pub audio: Option<(u32, u64)>,
+    /// Whether the audio file the Info names is there.
+    pub audio_present: bool,
+    /// What was odd in the pack, the Info and the audio data.
+    pub warnings: Vec<Warning>,
+    /// Level hash as the game computes it.
+    pub hash: String,
+    /// Content key: Info and levels, whatever the container.
+    pub key: [u8; 32],
+}
+
+impl Song {
+    /// Reads a pack. A level that cannot be read stays in `levels` with its error.
+    ///
+    /// # Errors
+    /// Whatever keeps the Info file from being read.
+    pub fn read(pack: &Pack, limits: &Limits) -> Result<Self> {
+        Self::read_parts(pack, limits, true)
+    }
+
+    /// As [`Song::read`] without the level hash and the audio header, which a corpus walk has no use for.
+    ///
+    /// # Errors
+    /// As [`Song::read`].
+    pub fn read_maps(pack: &Pack, limits: &Limits) -> Result<Self> {
+        Self::read_parts(pack, limits, false)
+    }
+
+    fn read_parts(pack: &Pack, limits: &Limits, whole: bool) -> Result<Self> {
+        let info_bytes = pack.read(pack.info_name())?;
+        let (mut info, info_warnings) = info::read_info(&info_bytes, pack.info_name(), limits)?;
+        let mut warnings = pack.warnings().to_vec();
+        warnings.extend(info_warnings);
+        let mut key = blake3::Hasher::new();
+        key.update(&info_bytes);
+        let mut levels = Vec::with_capacity(info.difficulties.len());
+        for entry in std::mem::take(&mut info.difficulties) {
+            levels.push(read_one(pack, entry, limits, &mut key));
+        }
+        let wanted = if info.version.major == 4 { info.audio_data_file.as_str() } else { "BPMInfo.dat" };
+        let mut audio_data = None;
+        if let Some(name) = pack.find(wanted) {
+            let bytes = pack.read(name)?;
+            if info.version.major == 4 {
+                key.update(&bytes);
+            }
+            match info::read_audio_data(&bytes, name, limits) {
+                Ok((data, odd)) => {
+                    audio_data = Some(data);
+                    warnings.extend(odd);
+                }
+                Err(error) => warnings.push(Warning {
+                    rule: "audio-data-unreadable",
+                    place: Place::file(name),
+                    message: error.to_string(),
+                    count: 1,
+                }),
+            }
+        } else if info.version.major == 4 {
+            let message =
+                format!("the audio data file {wanted:?} is not in the pack; the tempo is taken from the Info");
+            warnings.push(Warning { rule: "audio-data-missing", place: Place::file(wanted), message, count: 1 });
+        }
+        let mut song = Self {
+            info,
+            levels,
+            audio_data,
+            audio: None,
+            audio_present: false,
+            warnings,
+            hash: String::new(),
+            key: *key.finalize().as_bytes(),
+        };
+        let audio_file = pack.find(&song.info.audio_file).filter(|n| !n.is_empty()).map(str::to_owned);
+        song.audio_present = audio_file.is_some();
+        for level in &mut song.levels {
+            // Version 1 says the jump settings in the level file.
+            if let (1, Ok(d)) = (song.info.version.major, &level.level) {
+                let number = |key| d.extra.get(key).and_then(|v| v.as_f64()).unwrap_or(0.0);
+                level.info.njs = number("_noteJumpSpeed");
+                level.info.spawn_offset_beats = number("_noteJumpStartBeatOffset");
+            }
+        }
+        if whole {
+            song.hash = pack::level_hash(pack, &info_bytes, &song.hashed_files())?;
+            song.audio = audio_file.and_then(|name| rules::audio_length(&pack.read(&name).ok()?));
+        }
+        Ok(song)
+    }
+
+    /// Files that the level hash covers after the Info, in order.
+    fn hashed_files(&self) -> Vec<String> {
+        let levels = self.levels.iter().map(|l| &l.info);
+        if self.info.version.major == 4 {
+            let data = std::iter::once(self.info.audio_data_file.clone());
+            return data.chain(levels.flat_map(|l| [l.file.clone(), l.lightshow_file.clone()])).collect();
+        }
+        levels.map(|l| l.file.clone()).collect()
+    }
+
+    /// The clock of one level: its own tempo events, or for version 4 the regions of the audio data.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] when the song has no usable tempo.
+    pub fn clock(&self, level: &Difficulty) -> Result<TempoMap> {
+        if level.version.major == 4
+            && let Some(clock) = self.audio_data.as_ref().and_then(AudioData::clock)
+        {
+            return Ok(clock);
+        }
+        level.clock(self.info.bpm)
+    }
+
+    /// Seconds of audio, where the header or the Info tells.
+    pub fn audio_seconds(&self) -> Option<f64> {
+        let stated = (self.info.song_duration_s > 0.0).then_some(self.info.song_duration_s);
+        self.audio.filter(|a| a.0 > 0).map(|(rate, samples)| samples as f64 / f64::from(rate)).or(stated)
+    }
+
+    /// The Info, level and audio data files in the layout of `major` (2, 3 or 4), by name, and what that loses, by
+    /// difficulty ("" for the song). Levels that could not be read are left out and reported.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] for another version; [`Error::Map`] when two files would get one name.
+    pub fn write(&self, major: Major) -> Result<(Vec<(String, Vec<u8>)>, Vec<(String, Loss)>)> {
+        let mut lost: Vec<(String, Loss)> = Vec::new();
+        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+        let (mut out, info_lost) = self.info_for(major);
+        lost.extend(info_lost.into_iter().map(|l| (String::new(), l)));
+        let mut shared_tempo: Option<Vec<(f64, f64)>> = None;
+        for level in &self.levels {
+            let name = format!("{} {}", level.info.characteristic, level.info.difficulty);
+            let mut entry = level.info.clone();
+            if entry.file.to_ascii_lowercase().ends_with(".json") {
+                entry.file = format!("{}.dat", &entry.file[..entry.file.len() - ".json".len()]);
+            }
+            let mut d = match &level.level {
+                Ok(d) => d.clone(),
+                Err(error) => {
+                    lost.push((name, Loss { what: format!("the whole level: {error}"), count: 1 }));
+                    continue;
+                }
+            };
+            if major < 4 && d.version.major == 4 {
+                d.tempo = self.tempo_events(&mut lost);
+            }
+            if major == 4 && d.version.major < 4 {
+                let tempo: Vec<(f64, f64)> = d.tempo.iter().map(|e| (e.beat, e.bpm)).collect();
+                if shared_tempo.get_or_insert_with(|| tempo.clone()) != &tempo {
+                    let what =
+                        "tempo changes that differ from the first level's (version 4 has one tempo for all)".into();
+                    lost.push((name.clone(), Loss { what, count: 1 }));
+                }
+            }
+            let (beatmap, lightshow, level_lost) = d.write(major)?;
+            lost.extend(level_lost.into_iter().map(|l| (name.clone(), l)));
+            match lightshow {
+                Some(bytes) => {
+                    if entry.lightshow_file.is_empty() {
+                        let stem = entry.file.split('.').next().unwrap_or("Level");
+                        entry.lightshow_file = format!("{stem}.lightshow.dat");
+                    }
+                    push_file(&mut files, &entry.lightshow_file, bytes)?;
+                }
+                None => entry.lightshow_file.clear(),
+            }
+            push_file(&mut files, &entry.file, beatmap)?;
+            adapt_entry(&mut entry, &self.info, major);
+            out.difficulties.push(entry);
+        }
+        if major == 4 {
+            let data = match &self.audio_data {
+                Some(data) if self.info.version.major == 4 => data.clone(),
+                _ => self.audio_data_of(&shared_tempo.unwrap_or_default())?,
+            };
+            push_file(&mut files, &out.audio_data_file, info::write_audio_data(&data))?;
+        }
+        files.insert(0, ("Info.dat".into(), info::write_info(&out, major)));
+        Ok((files, lost))
+    }
+
+    /// The Info without its levels in the layout of `major`.
+    fn info_for(&self, major: Major) -> (Info, Vec<Loss>) {
+        let mut out = self.info.clone();
+        let mut lost = Losses::default();
+        let from_4 = self.info.version.major == 4;
+        if major == 4 && !from_4 {
+            lost.add("song time offset", usize::from(out.offset_s != 0.0));
+            lost.add("shuffle", usize::from(out.shuffle != 0.0));
+            lost.add("custom data of a characteristic", out.sets.iter().filter(|s| !s.1.is_empty()).count());
+            if out.environments.is_empty() {
+                out.environments = [&out.environment, &out.all_directions_environment]
+                    .into_iter()
+                    .filter(|e| !e.is_empty())
+                    .cloned()
+                    .collect();
+            }
+            out.color_schemes = out.color_schemes.iter().map(info::scheme_to_v4).collect();
+            out.audio_data_file = "AudioData.dat".into();
+            out.preview_file = out.audio_file.clone();
+            out.song_duration_s = self.audio_seconds().unwrap_or(0.0);
+        }
+        if major < 4 && from_4 {
+            let lighters = self.levels.iter().filter(|l| !l.info.lighters.is_empty()).count();
+            lost.add("names of lighters", lighters);
+            out.environment = out.environments.first().cloned().unwrap_or_default();
+            out.color_schemes = out.color_schemes.iter().map(info::scheme_to_v2).collect();
+        }
+        if out.environment.is_empty() {
+            out.environment = "DefaultEnvironment".into();
+        }
+        if out.all_directions_environment.is_empty() {
+            out.all_directions_environment = "GlassDesertEnvironment".into();
+        }
+        if from_4 != (major == 4) {
+            for key in out.extra.members().keys().filter(|k| !k.ends_with("customData") && !k.ends_with("_customData"))
+            {
+                lost.add(format!("field {key} of the Info"), 1);
+            }
+            let custom = out.extra.custom();
+            out.extra = super::Extra::default();
+            if !custom.is_empty() {
+                let name = if major == 4 { "customData" } else { "_customData" };
+                out.extra.set(name, Value::Object(renamed(custom, major)));
+            }
+        }
+        (out, lost.into_vec())
+    }
+
+    /// Tempo events that say what the audio data says.
+    fn tempo_events(&self, lost: &mut Vec<(String, Loss)>) -> Vec<TempoEvent> {
+        let Some(clock) = self.audio_data.as_ref().and_then(AudioData::clock) else { return Vec::new() };
+        if clock.seconds(0.0).abs() > 0.001 && lost.iter().all(|l| !l.1.what.starts_with("time of beat 0")) {
+            let what = format!("time of beat 0 ({:.3} s; before version 4 it is always 0)", clock.seconds(0.0));
+            lost.push((String::new(), Loss { what, count: 1 }));
+        }
+        let regions = clock.regions();
+        // Sample positions are rounded: a tempo that equals the song's to their precision needs no event.
+        let same = |bpm: f64| (bpm - self.info.bpm).abs() < 1e-3 * self.info.bpm / 100.0;
+        if regions.len() == 1 && same(regions[0].bpm) {
+            return Vec::new();
+        }
+        regions.iter().map(|r| TempoEvent { beat: r.beat, bpm: r.bpm, extra: super::Extra::default() }).collect()
+    }
+
+    /// Audio data for these tempo events. Without a known length the last region ends 10 s after the last object.
+    fn audio_data_of(&self, tempo: &[(f64, f64)]) -> Result<AudioData> {
+        const FREQUENCY_HZ: u32 = 44_100;
+        let clock = TempoMap::from_events(self.info.bpm, tempo.iter().copied(), 0.0)?;
+        let last_beat = self.levels.iter().filter_map(|l| l.level.as_ref().ok()).flat_map(|d| {
+            let notes = d.notes.last().map(|n| n.beat);
+            let lights = d.lights.last().map(|n| n.beat);
+            [notes, lights].into_iter().flatten()
+        });
+        let guess_s = last_beat.map(|b| clock.seconds(b)).fold(0.0, f64::max) + 10.0;
+        let (rate, samples) = self.audio.filter(|a| a.0 > 0).unwrap_or_else(|| {
+            let seconds = self.audio_seconds().unwrap_or(guess_s);
+            (FREQUENCY_HZ, (seconds * f64::from(FREQUENCY_HZ)).round() as u64)
+        });
+        let end_s = samples as f64 / f64::from(rate);
+        let sample = |seconds: f64| (seconds * f64::from(rate)).round().clamp(0.0, f64::from(i32::MAX)) as i32;
+        let regions = clock.regions();
+        let mut out = Vec::with_capacity(regions.len());
+        for (i, r) in regions.iter().enumerate() {
+            let (end_beat, end_time) = match regions.get(i + 1) {
+                Some(next) if next.time_s < end_s => (next.beat, next.time_s),
+                _ => (clock_in(r, end_s), end_s),
+            };
+            out.push(AudioRegion {
+                start_sample: sample(r.time_s),
+                end_sample: sample(end_time),
+                start_beat: r.beat,
+                end_beat,
+                ..AudioRegion::default()
+            });
+            if end_time >= end_s {
+                break;
+            }
+        }
+        Ok(AudioData {
+            version: super::Version { major: 4, minor: 0, patch: 0 },
+            sample_count: i32::try_from(samples).unwrap_or(i32::MAX),
+            frequency_hz: i32::try_from(rate).unwrap_or(i32::MAX),
+            regions: out,
+            ..AudioData::default()
+        })
+    }
+}
+
+/// Beat at `time_s` within one region.
+fn clock_in(region: &crate::timing::Region, time_s: f64) -> f64 {
+    region.beat + (time_s - region.time_s) * region.bpm / 60.0
+}
+
+fn push_file(files: &mut Vec<(String, Vec<u8>)>, name: &str, bytes: Vec<u8>) -> Result<()> {
+    match files.iter().find(|f| f.0.eq_ignore_ascii_case(name)) {
+        // Several levels may share one file.
+        Some(known) if known.1 == bytes => Ok(()),
+        Some(_) => Err(Error::Map {
+            place: Place::file(name),
+            problem: "two different files would get this name; rename one of the levels' files in the Info".into(),
+        }),
+        None => {
+            files.push((name.to_owned(), bytes));
+            Ok(())
+        }
+    }
+}
+
+/// What the Info says of one level, in the layout of `major`.
+fn adapt_entry(entry: &mut DifficultyInfo, info: &Info, major: Major) {
+    let from_4 = info.version.major == 4;
+    if from_4 == (major == 4) {
+        return;
+    }
+    if major == 4 {
+        if entry.mappers.is_empty() && !info.mapper.is_empty() {
+            entry.mappers = vec![info.mapper.clone()];
+        }
+        let turning = matches!(entry.characteristic.as_str(), "360Degree" | "90Degree");
+        if info.environments.is_empty() && turning && !info.environment.is_empty() {
+            entry.environment = 1;
+        }
+    }
+    let custom = entry.extra.custom();
+    entry.extra = super::Extra::default();
+    if !custom.is_empty() {
+        let name = if major == 4 { "customData" } else { "_customData" };
+        entry.extra.set(name, Value::Object(renamed(custom, major)));
+    }
+}
+
+/// SongCore's members carry an underscore before version 4 and none in it.
+fn renamed(custom: serde_json::Map<String, Value>, major: Major) -> serde_json::Map<String, Value> {
+    let name = |key: String| match (major, key.strip_prefix('_')) {
+        (4, Some(plain)) => plain.to_owned(),
+        (2 | 3, None) => format!("_{key}"),
+        _ => key,
+    };
+    custom.into_iter().map(|(k, v)| (name(k), v)).collect()
+}
+
+fn read_one(pack: &Pack, info: DifficultyInfo, limits: &Limits, key: &mut blake3::Hasher) -> Level {
+    let mut warnings = Vec::new();
+    let level = (|| {
+        let missing = |name: &str| Error::Map {
+            place: Place::file(name),
+            problem: format!("the Info names this file and it is not in the pack (the pack holds {})", listed(pack)),
+        };
+        let name = pack.find(&info.file).ok_or_else(|| missing(&info.file))?;
+        let bytes = pack.read(name)?;
+        key.update(&bytes);
+        let (mut level, odd) = read_level(&bytes, name, limits)?;
+        warnings.extend(odd);
+        if level.version.major == 4 && !info.lightshow_file.is_empty() {
+            match pack.find(&info.lightshow_file) {
+                Some(name) => {
+                    let bytes = pack.read(name)?;
+                    key.update(&bytes);
+                    warnings.extend(level.add_lightshow(&bytes, name, limits)?);
+                }
+                None => warnings.push(Warning {
+                    rule: "lightshow-missing",
+                    place: Place::file(&info.lightshow_file),
+                    message: "the Info names this light show and it is not in the pack; the level is dark".into(),
+                    count: 1,
+                }),
+            }
+        }
+        Ok(level)
+    })();
+    Level { info, level, warnings }
+}
+
+/// A few names of a pack, for messages.
+fn listed(pack: &Pack) -> Cow<'static, str> {
+    const SHOWN: usize = 8;
+    let names: Vec<&str> = pack.names().take(SHOWN).collect();
+    let more = pack.names().count().saturating_sub(SHOWN);
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Cow::Owned(format!("{}{tail}", names.join(", ")))
+}
