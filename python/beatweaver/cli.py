@@ -6,7 +6,8 @@ Each command imports its module inside the function, so that `--help` stays quic
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -23,6 +24,18 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 _traceback_option = click.option(
     "--traceback", is_flag=True, expose_value=False, help="Show where in the program an error came from."
 )
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """A broken pipe is success. Seen here before click, which makes it a failure; rich made it a SystemExit already."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as ending:
+        if isinstance(ending, SystemExit) and not isinstance(ending.__context__, BrokenPipeError):
+            raise
+        discard_stdout()
+        raise click.exceptions.Exit(ExitCode.OK) from None
 
 
 class _Program(click.Group):
@@ -44,34 +57,45 @@ class _Program(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *words: Any, **extra: Any) -> click.Context:
+        """Read the command line; `--help` and `--version` print and end here."""
+        with _reader_may_leave():
+            return super().make_context(*words, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command named."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
+
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Run, print what went wrong, and leave with the exit code."""
         words = list(sys.argv[1:] if args is None else args)
-        options = words[: words.index("--")] if "--" in words else words
-        output = Output(as_json="--json" in options)
-        full = "--traceback" in options
         prepare_streams()
         try:
-            code = super().main(words, prog_name or "beatweaver", **extra | {"standalone_mode": False})
+            code = self._run(words, prog_name or self.name, **extra | {"standalone_mode": False})
             sys.stdout.flush()
         except BrokenPipeError:
             discard_stdout()
             code = ExitCode.OK
-        except click.exceptions.Exit as ending:
-            code = ending.exit_code
+        sys.exit(code)
+
+    def _run(self, words: list[str], prog_name: str | None, **extra: Any) -> int:
+        options = words[: words.index("--")] if "--" in words else words
+        output = Output(as_json="--json" in options)
+        full = "--traceback" in options
+        try:
+            return int(super().main(words, prog_name, **extra) or ExitCode.OK)
+        except BrokenPipeError:
+            raise
         except click.UsageError as error:
             output.error(_as_config_error(error), full=full)
-            code = ExitCode.FAILED
-        except (BeatWeaverError, OSError, KeyboardInterrupt) as error:
+        except (BeatWeaverError, OSError) as error:
             output.error(error, full=full)
-            code = ExitCode.FAILED
-        except click.Abort:
+        except (KeyboardInterrupt, click.Abort):
             output.error(KeyboardInterrupt(), full=full)
-            code = ExitCode.FAILED
         except Exception as error:  # noqa: BLE001 - the last place that can say what to do about it
             output.bug(error, full=full)
-            code = ExitCode.FAILED
-        sys.exit(int(code or ExitCode.OK))
+        return ExitCode.FAILED
 
 
 def _as_config_error(error: click.UsageError) -> ConfigError:
@@ -81,6 +105,7 @@ def _as_config_error(error: click.UsageError) -> ConfigError:
 
 
 @click.group(
+    "beatweaver",
     cls=_Program,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -21,17 +21,9 @@ TOOLS = Path(sys.executable).parent
 def generate() -> str:
     """The stub of the extension as it stands in the sources (builds it first where needed)."""
     with tempfile.TemporaryDirectory() as folder:
-        build = [
-            "maturin",
-            "generate-stubs",
-            "--locked",
-            "--profile",
-            "ci",
-            "--manifest-path",
-            "rust/native/Cargo.toml",
-        ]
+        options = ["--locked", "--profile", "ci", "--manifest-path", "rust/native/Cargo.toml", "--out", folder]
         built = subprocess.run(
-            [TOOLS / build[0], *build[1:], "--out", folder], cwd=ROOT, capture_output=True, text=True, check=False
+            [TOOLS / "maturin", "generate-stubs", *options], cwd=ROOT, capture_output=True, text=True, check=False
         )
         if built.returncode:
             sys.exit(built.stderr)
