@@ -35,7 +35,7 @@ $(VENV)/.deps: constraints.txt
 	touch $@
 
 $(VENV)/.built: $(VENV)/.deps pyproject.toml $(RUST_SOURCES)
-	$(BIN)/maturin develop --quiet --locked --profile ci
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --locked --profile ci
 	touch $@
 
 .PHONY: venv

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import snapshot
@@ -42,3 +44,10 @@ def test_every_command_has_help_json_and_described_options() -> None:
         assert all(option.help for option in options), path
         if command is not main:
             assert {"--json", "--traceback"} <= {name for option in options for name in option.opts}, path
+
+
+def test_the_readme_names_the_commands_there_are(root: Path) -> None:
+    text = (root / "README.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `beatweaver ([a-z]+)", text, re.MULTILINE))
+    assert listed == set(main.commands)
+    assert set(re.findall(r"beatweaver ([a-z]+)`", text)) <= listed
