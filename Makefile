@@ -76,11 +76,15 @@ lint: build ## style, types, warnings, and whether the stub tells the truth
 # The bindings' own tests run Python inside the test program, so they need Python as a shared library.
 .PHONY: test-rust
 test-rust: $(VENV)/.deps ## Rust tests, documentation examples included
-	cargo test --locked --workspace --exclude beatweaver-native
-	@library=$$($(BIN)/python -c 'import sysconfig as s; from pathlib import Path; \
-		p = Path(s.get_config_var("LIBDIR") or "", s.get_config_var("LDLIBRARY") or ""); print(p.parent if p.suffix != ".a" and p.is_file() else "")'); \
-	if test -n "$$library"; then LD_LIBRARY_PATH=$$library$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} cargo test --locked --package beatweaver-native; \
-	else echo "skipped: the tests of rust/native need a Python with a shared library"; fi
+	@library=$$($(BIN)/python -c 'import sysconfig; from pathlib import Path; \
+		file = Path(*(sysconfig.get_config_var(name) or "" for name in ("LIBDIR", "LDLIBRARY"))); \
+		print(file.parent if file.suffix != ".a" and file.is_file() else "")'); \
+	if test -n "$$library"; then \
+		LD_LIBRARY_PATH=$$library$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} cargo test --locked --workspace; \
+	else \
+		echo "skipped: the tests of rust/native, which need a Python with a shared library"; \
+		cargo test --locked --workspace --exclude beatweaver-native; \
+	fi
 
 .PHONY: test-python
 test-python: build ## Python tests
