@@ -1,7 +1,14 @@
 //! The Python module `beatweaver._native`: a list of what it exports, and nothing else.
 
-use pyo3::prelude::*;
+mod door;
+mod error;
+mod info;
 
-/// The native half of BeatWeaver.
-#[pymodule(gil_used = false)]
-mod _native {}
+/// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
+#[pyo3::pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::door::thread_count;
+    #[pymodule_export]
+    use super::info::build_info;
+}
