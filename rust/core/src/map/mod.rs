@@ -17,7 +17,7 @@ mod v4;
 pub use convert::Loss;
 pub use info::{AudioData, AudioRegion, DifficultyInfo, Info, LoudnessRegion, RANKS, rank_of};
 pub use json::{Extra, read_text};
-pub use song::{Level, Song};
+pub use song::{Category, Level, Song};
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -433,6 +433,23 @@ impl Default for Difficulty {
     }
 }
 
+/// Figures of one level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// Distinct beats with a note.
+    pub onsets: u64,
+    /// Basic events, boosts and events of group lighting.
+    pub events: u64,
+    /// Fake objects.
+    pub fakes: u64,
+    /// Time of the first note.
+    pub first_note_s: Option<f64>,
+    /// Time of the last note.
+    pub last_note_s: Option<f64>,
+    /// Notes per second between the first and the last; 0 for fewer than two beats.
+    pub nps: f64,
+}
+
 /// Applies `$body` to every row collection of a difficulty that is ordered by `beat`.
 macro_rules! for_each_row_kind {
     ($difficulty:expr, $rows:ident => $body:expr) => {{
@@ -677,6 +694,23 @@ impl Difficulty {
         for_each_row_kind!(self, rows => if !rows.is_sorted_by(|a, b| a.beat <= b.beat) {
             rows.sort_by(|a, b| a.beat.total_cmp(&b.beat));
         });
+    }
+
+    /// Counts and figures that a person wants at a glance; times by `clock`.
+    pub fn stats(&self, clock: &TempoMap) -> Stats {
+        let first_note_s = self.notes.first().map(|n| clock.seconds(n.beat));
+        let last_note_s = self.notes.last().map(|n| clock.seconds(n.beat));
+        let span_s = last_note_s.unwrap_or(0.0) - first_note_s.unwrap_or(0.0);
+        let group_events = self.groups.iter().flat_map(|g| &g.boxes).map(|b| b.events.len()).sum::<usize>();
+        let fakes = &self.fakes;
+        Stats {
+            onsets: self.notes.chunk_by(|a, b| a.beat == b.beat).count() as u64,
+            events: (self.lights.len() + self.boosts.len() + group_events) as u64,
+            fakes: (fakes.notes.len() + fakes.bombs.len() + fakes.obstacles.len() + fakes.chains.len()) as u64,
+            first_note_s,
+            last_note_s,
+            nps: if span_s > 0.0 { self.notes.len() as f64 / span_s } else { 0.0 },
+        }
     }
 
     /// The clock of this level: tempo events of v1–v3 over the song's base tempo. For v4 levels see [`Song::clock`].

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::convert::Losses;
 use super::pack::Pack;
-use super::{
-    AudioData, AudioRegion, Difficulty, DifficultyInfo, Info, Loss, Major, TempoEvent, info, pack, read_level, rules,
-};
+use super::rules::audio_length;
+use super::{AudioData, AudioRegion, Difficulty, DifficultyInfo, Info, Loss, Major, TempoEvent, info, read_level};
 use crate::timing::TempoMap;
 use crate::{Error, Limits, Place, Result, Warning};
 
@@ -21,6 +20,84 @@ pub struct Level {
     pub level: Result<Difficulty>,
     /// What was odd in its files.
     pub warnings: Vec<Warning>,
+}
+
+/// Levels by the mods they are made for; the first that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// Needs Vivify.
+    Vivify,
+    /// Needs Noodle Extensions, or has objects only that mod understands.
+    Noodle,
+    /// Needs Mapping Extensions, or has objects outside of the grid.
+    MappingExtensions,
+    /// Uses Chroma.
+    Chroma,
+    /// Plays as it is.
+    Vanilla,
+}
+
+impl Category {
+    /// Its name in output and index.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vivify => "vivify",
+            Self::Noodle => "noodle",
+            Self::MappingExtensions => "mapping-extensions",
+            Self::Chroma => "chroma",
+            Self::Vanilla => "vanilla",
+        }
+    }
+}
+
+/// Custom data of objects that only Noodle Extensions acts on, in either spelling.
+const NOODLE_KEYS: [&str; 12] = [
+    "\"_position\"",
+    "\"_rotation\"",
+    "\"_localRotation\"",
+    "\"_scale\"",
+    "\"_animation\"",
+    "\"_interactable\"",
+    "\"coordinates\"",
+    "\"worldRotation\"",
+    "\"localRotation\"",
+    "\"size\"",
+    "\"animation\"",
+    "\"uninteractable\"",
+];
+/// Custom data of events that Chroma acts on, in either spelling.
+const CHROMA_KEYS: [&str; 5] = ["\"_color\"", "\"_lightID\"", "\"_lightGradient\"", "\"color\"", "\"lightID\""];
+
+impl Level {
+    /// What it is made for: by what the Info says, and by what its objects say.
+    pub fn category(&self) -> Category {
+        let mods = [self.info.requirements(), self.info.suggestions()].concat();
+        let named = |name: &str| mods.iter().any(|m| m.eq_ignore_ascii_case(name));
+        let d = self.level.as_ref().ok();
+        let says = |keys: &[&str], text: &str| !text.is_empty() && keys.iter().any(|k| text.contains(k));
+        let noodle = |d: &Difficulty| {
+            d.fakes != super::Fakes::default()
+                || d.notes.iter().any(|n| says(&NOODLE_KEYS, n.extra.own()))
+                || d.bombs.iter().any(|n| says(&NOODLE_KEYS, n.extra.own()))
+                || d.obstacles.iter().any(|n| says(&NOODLE_KEYS, n.extra.own()))
+        };
+        let precise = |v: i32| v.unsigned_abs() >= 1000;
+        let outside = |d: &Difficulty| {
+            d.notes.iter().any(|n| !(0..4).contains(&n.x) || !(0..3).contains(&n.y) || n.cut >= 1000)
+                || d.obstacles.iter().any(|o| [o.x, o.y, o.width, o.height].into_iter().any(precise))
+        };
+        if named("Vivify") {
+            Category::Vivify
+        } else if named("Noodle Extensions") || d.is_some_and(noodle) {
+            Category::Noodle
+        } else if named("Mapping Extensions") || d.is_some_and(outside) {
+            Category::MappingExtensions
+        } else if named("Chroma") || d.is_some_and(|d| d.lights.iter().any(|l| says(&CHROMA_KEYS, l.extra.own()))) {
+            Category::Chroma
+        } else {
+            Category::Vanilla
+        }
+    }
 }
 
 /// A level pack as the model sees it.
@@ -50,87 +127,39 @@ impl Song {
     /// # Errors
     /// Whatever keeps the Info file from being read.
     pub fn read(pack: &Pack, limits: &Limits) -> Result<Self> {
-        Self::read_parts(pack, limits, true)
-    }
-
-    /// As [`Song::read`] without the level hash and the audio header, which a corpus walk has no use for.
-    ///
-    /// # Errors
-    /// As [`Song::read`].
-    pub fn read_maps(pack: &Pack, limits: &Limits) -> Result<Self> {
-        Self::read_parts(pack, limits, false)
-    }
-
-    fn read_parts(pack: &Pack, limits: &Limits, whole: bool) -> Result<Self> {
-        let info_bytes = pack.read(pack.info_name())?;
-        let (mut info, info_warnings) = info::read_info(&info_bytes, pack.info_name(), limits)?;
-        let mut warnings = pack.warnings().to_vec();
-        warnings.extend(info_warnings);
-        let mut key = blake3::Hasher::new();
-        key.update(&info_bytes);
-        let mut levels = Vec::with_capacity(info.difficulties.len());
-        for entry in std::mem::take(&mut info.difficulties) {
-            levels.push(read_one(pack, entry, limits, &mut key));
-        }
-        let wanted = if info.version.major == 4 { info.audio_data_file.as_str() } else { "BPMInfo.dat" };
-        let mut audio_data = None;
-        if let Some(name) = pack.find(wanted) {
-            let bytes = pack.read(name)?;
-            if info.version.major == 4 {
-                key.update(&bytes);
-            }
-            match info::read_audio_data(&bytes, name, limits) {
-                Ok((data, odd)) => {
-                    audio_data = Some(data);
-                    warnings.extend(odd);
-                }
-                Err(error) => warnings.push(Warning {
-                    rule: "audio-data-unreadable",
-                    place: Place::file(name),
-                    message: error.to_string(),
-                    count: 1,
-                }),
-            }
-        } else if info.version.major == 4 {
-            let message =
-                format!("the audio data file {wanted:?} is not in the pack; the tempo is taken from the Info");
-            warnings.push(Warning { rule: "audio-data-missing", place: Place::file(wanted), message, count: 1 });
-        }
-        let mut song = Self {
-            info,
-            levels,
-            audio_data,
-            audio: None,
-            audio_present: false,
-            warnings,
-            hash: String::new(),
-            key: *key.finalize().as_bytes(),
-        };
-        let audio_file = pack.find(&song.info.audio_file).filter(|n| !n.is_empty()).map(str::to_owned);
-        song.audio_present = audio_file.is_some();
-        for level in &mut song.levels {
-            // Version 1 says the jump settings in the level file.
-            if let (1, Ok(d)) = (song.info.version.major, &level.level) {
-                let number = |key| d.extra.get(key).and_then(|v| v.as_f64()).unwrap_or(0.0);
-                level.info.njs = number("_noteJumpSpeed");
-                level.info.spawn_offset_beats = number("_noteJumpStartBeatOffset");
-            }
-        }
-        if whole {
-            song.hash = pack::level_hash(pack, &info_bytes, &song.hashed_files())?;
-            song.audio = audio_file.and_then(|name| rules::audio_length(&pack.read(&name).ok()?));
+        let mut song = Self::read_maps(pack, limits)?;
+        if let Some(name) = pack.find(&song.info.audio_file).filter(|n| !n.is_empty()) {
+            song.audio = audio_length(&pack.read(name)?);
         }
         Ok(song)
     }
 
-    /// Files that the level hash covers after the Info, in order.
-    fn hashed_files(&self) -> Vec<String> {
-        let levels = self.levels.iter().map(|l| &l.info);
-        if self.info.version.major == 4 {
-            let data = std::iter::once(self.info.audio_data_file.clone());
-            return data.chain(levels.flat_map(|l| [l.file.clone(), l.lightshow_file.clone()])).collect();
+    /// As [`Song::read`] without a look at the audio, which a corpus walk has no use for.
+    ///
+    /// # Errors
+    /// As [`Song::read`].
+    pub fn read_maps(pack: &Pack, limits: &Limits) -> Result<Self> {
+        let bytes = pack.read(pack.info_name())?;
+        let (mut info, info_warnings) = info::read_info(&bytes, pack.info_name(), limits)?;
+        let mut warnings = pack.warnings().to_vec();
+        warnings.extend(info_warnings);
+        let mut digest = Digest::default();
+        digest.update(&bytes);
+        let audio_data = read_audio_data(pack, &info, limits, &mut digest, &mut warnings)?;
+        let mut levels = Vec::with_capacity(info.difficulties.len());
+        for entry in std::mem::take(&mut info.difficulties) {
+            let mut level = read_one(pack, entry, limits, &mut digest);
+            // Version 1 says the jump settings in the level file.
+            if let (1, Ok(d)) = (info.version.major, &level.level) {
+                let number = |key| d.extra.get(key).and_then(|v| v.as_f64()).unwrap_or(0.0);
+                level.info.njs = number("_noteJumpSpeed");
+                level.info.spawn_offset_beats = number("_noteJumpStartBeatOffset");
+            }
+            levels.push(level);
         }
-        levels.map(|l| l.file.clone()).collect()
+        let audio_present = !info.audio_file.is_empty() && pack.find(&info.audio_file).is_some();
+        let (hash, key) = digest.finish();
+        Ok(Self { info, levels, audio_data, audio: None, audio_present, warnings, hash, key })
     }
 
     /// The clock of one level: its own tempo events, or for version 4 the regions of the audio data.
@@ -375,32 +404,90 @@ fn renamed(custom: serde_json::Map<String, Value>, major: Major) -> serde_json::
     custom.into_iter().map(|(k, v)| (name(k), v)).collect()
 }
 
-fn read_one(pack: &Pack, info: DifficultyInfo, limits: &Limits, key: &mut blake3::Hasher) -> Level {
+/// The level hash and the content key, which cover the same files in the same order.
+#[derive(Default)]
+struct Digest {
+    level: sha1::Sha1,
+    content: blake3::Hasher,
+}
+
+impl Digest {
+    fn update(&mut self, bytes: &[u8]) {
+        use sha1::Digest as _;
+        self.level.update(bytes);
+        self.content.update(bytes);
+    }
+
+    fn finish(self) -> (String, [u8; 32]) {
+        use sha1::Digest as _;
+        let hash = self.level.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        (hash, *self.content.finalize().as_bytes())
+    }
+}
+
+/// Audio data: of version 4 the clock and part of the hash, of version 2 the editor's notes.
+fn read_audio_data(
+    pack: &Pack,
+    info: &Info,
+    limits: &Limits,
+    digest: &mut Digest,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<AudioData>> {
+    let modern = info.version.major == 4;
+    let wanted = if modern { info.audio_data_file.as_str() } else { "BPMInfo.dat" };
+    let warning = |rule, file: &str, message| Warning { rule, place: Place::file(file), message, count: 1 };
+    let Some(name) = pack.find(wanted) else {
+        if modern {
+            let message = format!("the audio data file {wanted:?} is not in the pack; the tempo is taken from the Info");
+            warnings.push(warning("audio-data-missing", wanted, message));
+        }
+        return Ok(None);
+    };
+    let bytes = pack.read(name)?;
+    if modern {
+        digest.update(&bytes);
+    }
+    match info::read_audio_data(&bytes, name, limits) {
+        Ok((data, odd)) => {
+            warnings.extend(odd);
+            Ok(Some(data))
+        }
+        Err(error) => {
+            warnings.push(warning("audio-data-unreadable", name, error.to_string()));
+            Ok(None)
+        }
+    }
+}
+
+fn read_one(pack: &Pack, info: DifficultyInfo, limits: &Limits, digest: &mut Digest) -> Level {
     let mut warnings = Vec::new();
     let level = (|| {
-        let missing = |name: &str| Error::Map {
-            place: Place::file(name),
+        let name = pack.find(&info.file).ok_or_else(|| Error::Map {
+            place: Place::file(&info.file),
             problem: format!("the Info names this file and it is not in the pack (the pack holds {})", listed(pack)),
-        };
-        let name = pack.find(&info.file).ok_or_else(|| missing(&info.file))?;
+        })?;
         let bytes = pack.read(name)?;
-        key.update(&bytes);
-        let (mut level, odd) = read_level(&bytes, name, limits)?;
+        digest.update(&bytes);
+        let level = read_level(&bytes, name, limits);
+        // The light show is hashed even if its level cannot be read.
+        let lightshow = if info.lightshow_file.is_empty() { None } else { pack.find(&info.lightshow_file) };
+        let lightshow = lightshow.map(|name| pack.read(name).map(|bytes| (name, bytes))).transpose()?;
+        if let Some((_, bytes)) = &lightshow {
+            digest.update(bytes);
+        }
+        let (mut level, odd) = level?;
         warnings.extend(odd);
-        if level.version.major == 4 && !info.lightshow_file.is_empty() {
-            match pack.find(&info.lightshow_file) {
-                Some(name) => {
-                    let bytes = pack.read(name)?;
-                    key.update(&bytes);
-                    warnings.extend(level.add_lightshow(&bytes, name, limits)?);
-                }
-                None => warnings.push(Warning {
-                    rule: "lightshow-missing",
-                    place: Place::file(&info.lightshow_file),
-                    message: "the Info names this light show and it is not in the pack; the level is dark".into(),
-                    count: 1,
-                }),
+        match lightshow {
+            Some((name, bytes)) if level.version.major == 4 => {
+                warnings.extend(level.add_lightshow(&bytes, name, limits)?);
             }
+            None if level.version.major == 4 && !info.lightshow_file.is_empty() => warnings.push(Warning {
+                rule: "lightshow-missing",
+                place: Place::file(&info.lightshow_file),
+                message: "the Info names this light show and it is not in the pack; the level is dark".into(),
+                count: 1,
+            }),
+            _ => {}
         }
         Ok(level)
     })();
