@@ -4,5 +4,6 @@
 //! [`error`] → [`timing`] → [`map`] → [`tokens`] → [`corpus`].
 
 pub mod error;
+pub mod map;
 
 pub use error::{Error, Limits, Place, Result, Warning};

@@ -1,0 +1,3 @@
+//! Levels as players have them and the rules they must keep.
+
+pub mod pack;
