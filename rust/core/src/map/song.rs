@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::convert::Losses;
 use super::pack::Pack;
-use super::rules::audio_length;
+use super::rules::media::vorbis_length;
 use super::{AudioData, AudioRegion, Difficulty, DifficultyInfo, Info, Loss, Major, TempoEvent, info, read_level};
 use crate::timing::TempoMap;
 use crate::{Error, Limits, Place, Result, Warning};
@@ -129,7 +129,7 @@ impl Song {
     pub fn read(pack: &Pack, limits: &Limits) -> Result<Self> {
         let mut song = Self::read_maps(pack, limits)?;
         if let Some(name) = pack.find(&song.info.audio_file).filter(|n| !n.is_empty()) {
-            song.audio = audio_length(&pack.read(name)?);
+            song.audio = vorbis_length(&pack.read(name)?).ok();
         }
         Ok(song)
     }
