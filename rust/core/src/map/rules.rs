@@ -1,7 +1,7 @@
 //! Would BeatSaver's upload gate take this level, and does it keep to the format?
 //!
 //! The checks read the raw JSON, not the lenient model: what the model forgives is what an upload is refused for.
-//! Each format version is one table of fields ([`Field`]); what a table cannot say (beats inside the song, indices that
+//! Each format version is one table of fields (`Field`); what a table cannot say (beats inside the song, indices that
 //! resolve, names that repeat) is code beside it. Findings of severity [`Severity::Error`] are what the gate refuses or
 //! the game cannot load; the rest is advice.
 
@@ -276,6 +276,9 @@ pub fn check_upload(pack: &Pack) -> Result<Vec<Finding>> {
     check.package();
     let info_name = pack.info_name();
     check.used.insert(info_name.to_owned());
+    if pack.size(info_name).is_some_and(|size| size > MEMBER_BYTES) {
+        return Ok(check.report.findings);
+    }
     let bytes = pack.read(info_name)?;
     if let Some(info) = check.parse(Scope::file(info_name), &bytes) {
         check.info(&info);

@@ -201,6 +201,10 @@ impl Check<'_> {
                     }
                     continue;
                 }
+                // Already a finding, and the parsed tree would take many times that size.
+                if self.pack.size(name).is_some_and(|size| size > MEMBER_BYTES) {
+                    continue;
+                }
                 match self.pack.read(name) {
                     Ok(bytes) => {
                         if let Some(object) = self.parse(scope, &bytes) {
@@ -353,7 +357,7 @@ impl Check<'_> {
     }
 
     fn squish(&mut self, level: &Level, at: &At, beat: f64, squish: Option<f64>) {
-        if squish.unwrap_or_default() == 0.0 {
+        if !level.modded && squish.unwrap_or_default() == 0.0 {
             self.report.add(level.scope, CHAIN_SQUISH, at, Some(beat), || {
                 "the chain's squish is 0, which crashes the game; 1 is the usual value".to_owned()
             });
