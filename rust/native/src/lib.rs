@@ -3,6 +3,8 @@
 mod door;
 mod error;
 mod info;
+mod map;
+mod rows;
 
 /// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
 #[pyo3::pymodule(gil_used = false)]
@@ -11,4 +13,8 @@ mod _native {
     use super::door::thread_count;
     #[pymodule_export]
     use super::info::build_info;
+    #[pymodule_export]
+    use super::map::{
+        Difficulty, Song, TempoMap, align, check_song, convert_song, load_song, load_song_bytes, save_song,
+    };
 }

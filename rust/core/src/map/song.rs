@@ -162,6 +162,39 @@ impl Song {
         Ok(Self { info, levels, audio_data, audio: None, audio_present, warnings, hash, key })
     }
 
+    /// A new song from levels made in code; `audio` gives its length.
+    pub fn new(info: Info, levels: Vec<(DifficultyInfo, Difficulty)>, audio: Option<&[u8]>) -> Self {
+        let mut info = Info { difficulties: Vec::new(), ..info };
+        for (entry, _) in &levels {
+            if !info.sets.iter().any(|s| s.0 == entry.characteristic) {
+                info.sets.push((entry.characteristic.clone(), super::Extra::default()));
+            }
+        }
+        let level = |(info, d): (DifficultyInfo, Difficulty)| Level { info, level: Ok(d), warnings: Vec::new() };
+        Self {
+            info,
+            levels: levels.into_iter().map(level).collect(),
+            audio_data: None,
+            audio: audio.and_then(|bytes| vorbis_length(bytes).ok()),
+            audio_present: audio.is_some(),
+            warnings: Vec::new(),
+            hash: String::new(),
+            key: [0; 32],
+        }
+    }
+
+    /// Files of the pack that [`Song::write`] does not make anew and that go along: audio, cover, pictures, a mod's files.
+    pub fn other_files(&self, pack: &Pack, major: Major) -> Vec<String> {
+        let mut made: Vec<String> = vec![pack.info_name().to_owned(), self.info.audio_data_file.clone()];
+        made.extend(self.levels.iter().flat_map(|l| [l.info.file.clone(), l.info.lightshow_file.clone()]));
+        if major == 4 {
+            // The editor's notes of version 2 became the audio data.
+            made.push("BPMInfo.dat".into());
+        }
+        let is_made = |name: &str| made.iter().any(|m| m.eq_ignore_ascii_case(name));
+        pack.names().filter(|n| !is_made(n)).map(str::to_owned).collect()
+    }
+
     /// The clock of one level: its own tempo events, or for version 4 the regions of the audio data.
     ///
     /// # Errors
@@ -438,7 +471,8 @@ fn read_audio_data(
     let warning = |rule, file: &str, message| Warning { rule, place: Place::file(file), message, count: 1 };
     let Some(name) = pack.find(wanted) else {
         if modern {
-            let message = format!("the audio data file {wanted:?} is not in the pack; the tempo is taken from the Info");
+            let message =
+                format!("the audio data file {wanted:?} is not in the pack; the tempo is taken from the Info");
             warnings.push(warning("audio-data-missing", wanted, message));
         }
         return Ok(None);
