@@ -6,5 +6,6 @@
 pub mod error;
 pub mod map;
 pub mod timing;
+pub mod tokens;
 
 pub use error::{Error, Limits, Place, Result, Warning};
