@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 import click
@@ -153,3 +154,38 @@ def doctor(output: Output) -> ExitCode:
 
     output.result(report, draw)
     return ExitCode.FINDINGS if report["problems"] else ExitCode.OK
+
+
+@command
+@click.argument("raw", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), default=Path("processed"))
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be given again.")
+def process(output: Output, raw: Path, out: Path, file: Path | None, overrides: tuple[str, ...]) -> ExitCode:
+    """Turn a folder of levels RAW into training data in OUT (default: processed).
+
+    Interrupt it anywhere and run it again: it goes on where it was. Levels that cannot be read become rows with a reason.
+    """
+    from beatweaver import config
+    from beatweaver.process import process as run
+
+    settings = config.build(config.ProcessConfig, config.load(file, overrides))
+    with output.progress("maps") as report:
+        summary = run(raw, out, settings, report)
+
+    def draw() -> None:
+        maps = summary["maps"]
+        output.line(f"{maps['ok']} of {maps['found']} maps read, {maps['failed']} with faults, {maps['skipped']} done earlier")
+        output.line(
+            f"{summary['difficulties']} difficulties, {summary['notes']} notes, {summary['tokens']} tokens"
+            f" in {summary['seconds']:.1f} s -> {summary['out']}"
+        )
+        if summary["filtered"]:
+            output.table(("left out because of", "difficulties"), summary["filtered"].items())
+        if summary["out_of_vocabulary"]:
+            output.table(("not said by the tokens, or not exactly", "count"), summary["out_of_vocabulary"].items())
+        if summary["failed"]:
+            output.table(("could not be read", "why"), ((f["path"], f["message"]) for f in summary["failed"]))
+
+    output.result(summary, draw)
+    return ExitCode.FINDINGS if summary["failed"] else ExitCode.OK

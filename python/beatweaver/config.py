@@ -82,8 +82,8 @@ class ProcessConfig(Config):
     """Leave out every difficulty that needs or suggests a mod."""
     splits: tuple[float, float, float] = (0.85, 0.1, 0.05)
     """Shares of songs for training, validation and test; they add up to 1."""
-    shards: int = 16
-    """Number of files the tokens are spread over."""
+    shards: int = 0
+    """Number of files the tokens are spread over; 0 lets it grow with the corpus."""
     threads: int = 0
     """Worker threads; 0 means BEATWEAVER_THREADS, or all cores."""
 
@@ -108,7 +108,7 @@ class ProcessConfig(Config):
             _within("splits", share, 0, 1)
         if abs(math.fsum(self.splits) - 1) > 1e-9:
             _refuse("splits", self.splits, "three shares that add up to 1")
-        _within("shards", self.shards, 1, 65_536)
+        _within("shards", self.shards, 0, 65_536)
         _within("threads", self.threads, 0, 1024)
 
 

@@ -77,8 +77,8 @@ class Output:
         self._rich(self._stderr or sys.stderr).print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
 
     @contextmanager
-    def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """A bar on standard error while the block runs; the value is the function that sets how much is done.
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar on standard error while the block runs; the value is a function of how much is done, and of how much.
 
         Shown on a terminal only: a log keeps its lines whole.
         """
@@ -92,8 +92,8 @@ class Output:
             TimeElapsedColumn(),
         )
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def error(self, error: BaseException, *, full: bool = False) -> None:
         """An expected error: one line and what to do about it; with `full` the traceback stands before it.

@@ -41,8 +41,8 @@ def test_tables_take_any_text_as_it_is() -> None:
 def test_notes_and_progress_stay_off_the_result() -> None:
     output, stdout, stderr = _output(as_json=True)
     output.note("using [2] threads")
-    with output.progress("reading", 3) as advance:
-        advance(2)
+    with output.progress("reading") as advance:
+        advance(2, 3)
     assert stderr.getvalue() == "using [2] threads\n"  # a bar is drawn on terminals only
     assert stdout.getvalue() == ""
 

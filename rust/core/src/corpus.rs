@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::map::pack::Pack;
 use crate::map::{Category, Difficulty, Level, Song, rank_of};
 use crate::store::{self, Array};
-use crate::tokens::Vocab;
+use crate::tokens::{Content, Vocab, VocabSpec};
 use crate::{Error, Limits, Result};
 
 /// Changes whenever the shards' layout or meaning does.
@@ -75,7 +75,8 @@ impl Spec {
     /// Identity of everything but the number of shards, which moves tokens and changes none.
     fn key(&self) -> Result<String> {
         let spec = Self { shards: 0, ..self.clone() };
-        let bytes = serde_json::to_vec(&spec).map_err(|e| Error::Spec { field: "spec".into(), problem: e.to_string() })?;
+        let bytes =
+            serde_json::to_vec(&spec).map_err(|e| Error::Spec { field: "spec".into(), problem: e.to_string() })?;
         Ok(blake3::hash(&bytes).to_hex().to_string())
     }
 
@@ -337,7 +338,12 @@ pub fn process(root: &Path, out: &Path, spec: &Spec, limits: &Limits, watch: &Wa
     let folder = out.join("tokens");
     std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
     let shards = shards_for(packs.len(), spec.shards);
-    let encoder = Encoder { spec, limits, notes: Vocab::notes()?, lights: Vocab::lights()? };
+    let encoder = Encoder {
+        spec,
+        limits,
+        notes: Vocab::new(&VocabSpec::new(Content::Full))?,
+        lights: Vocab::new(&VocabSpec::new(Content::Lights))?,
+    };
     let meta = [
         ("format", FORMAT.to_owned()),
         ("spec", spec.key()?),
@@ -369,7 +375,8 @@ pub fn process(root: &Path, out: &Path, spec: &Spec, limits: &Limits, watch: &Wa
         let items: Vec<(Item, bool)> = items.into_iter().collect::<Option<_>>().ok_or(Error::Cancelled)?;
         let kept = items.iter().filter(|i| i.1).count();
         reused += kept;
-        let items: Vec<Item> = items.into_iter().map(|i| i.0).collect();
+        let mut items: Vec<Item> = items.into_iter().map(|i| i.0).collect();
+        number_rows(&mut items);
         let path = folder.join(shard_name(shard, shards));
         if kept < items.len() || !old.is_whole(shard, shards, items.len(), &known) {
             store::write_atomic(&path, &shard_of_items(&items, &meta)?)?;
@@ -383,6 +390,14 @@ pub fn process(root: &Path, out: &Path, spec: &Spec, limits: &Limits, watch: &Wa
     let mut packs: Vec<PackRecord> = records.into_iter().flatten().collect();
     mark_duplicates(&mut packs);
     Ok(Outcome { packs, shard_of, shards, reused })
+}
+
+/// Tells every level which row of the shard holds its tokens.
+fn number_rows(items: &mut [Item]) {
+    let levels = items.iter_mut().flat_map(|i| &mut i.record.levels).filter(|l| l.row >= 0);
+    for (row, level) in levels.enumerate() {
+        level.row = row as i64;
+    }
 }
 
 /// Of several packs with the same content only the first by path counts.
@@ -461,7 +476,8 @@ impl Earlier {
         let (Array::U16(tokens), Array::U16(lights)) = (arrays.get("tokens")?, arrays.get("light_tokens")?) else {
             return None;
         };
-        let (Array::I64(offsets), Array::I64(light_offsets)) = (arrays.get("offsets")?, arrays.get("light_offsets")?) else {
+        let (Array::I64(offsets), Array::I64(light_offsets)) = (arrays.get("offsets")?, arrays.get("light_offsets")?)
+        else {
             return None;
         };
         let Array::U8(lines) = arrays.get("packs")? else { return None };
@@ -508,9 +524,7 @@ impl Earlier {
 
     /// Whether the shard on disk holds exactly `packs` packs, all of them known.
     fn is_whole(&self, index: usize, shards: usize, packs: usize, known: &HashMap<String, Item>) -> bool {
-        self.found.get(&shards).is_some_and(|f| f.contains(&index))
-            && self.found.len() == 1
-            && known.len() == packs
+        self.found.get(&shards).is_some_and(|f| f.contains(&index)) && self.found.len() == 1 && known.len() == packs
     }
 
     /// Deletes shards of other numbers, whose packs have all found their place.
@@ -597,8 +611,11 @@ impl Encoder<'_> {
         let rank = rank_of(&record.difficulty).map_or(9, |r| r.1);
         let notes = self.notes.encode(d, rank, 0.0, f64::INFINITY);
         let lights = self.lights.encode(d, rank, 0.0, f64::INFINITY);
-        for (what, count) in notes.out_of_vocabulary.iter().chain(&lights.out_of_vocabulary) {
-            *record.out_of_vocabulary.entry((*what).to_owned()).or_default() += count;
+        for encoded in [&notes, &lights] {
+            let outside = (encoded.outside > 0).then_some((&"before-start", &encoded.outside));
+            for (what, count) in encoded.out_of_vocabulary.iter().chain(&encoded.rounded).chain(outside) {
+                *record.out_of_vocabulary.entry((*what).to_owned()).or_default() += count;
+            }
         }
         record.tokens = notes.tokens.len() as u64;
         record.light_tokens = lights.tokens.len() as u64;
@@ -650,7 +667,8 @@ impl LevelRecord {
 
 /// The same for every spelling of one song: letters and digits of title and artist in lower case.
 pub fn song_id(title: &str, artist: &str) -> String {
-    let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let plain =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     hex(&blake3::hash(format!("{}\0{}", plain(title), plain(artist)).as_bytes()).as_bytes()[..16])
 }
 

@@ -1,10 +1,12 @@
 //! The work behind BeatWeaver, without Python: maps, clock, tokens, audio, features and rules of play.
 //!
 //! Floors, lowest first; a module uses only what stands above it in this list:
-//! [`error`] → [`timing`] → [`map`] → [`tokens`] → [`corpus`].
+//! [`error`] → [`timing`], [`store`] → [`map`] → [`tokens`] → [`corpus`].
 
+pub mod corpus;
 pub mod error;
 pub mod map;
+pub mod store;
 pub mod timing;
 pub mod tokens;
 

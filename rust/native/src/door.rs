@@ -1,7 +1,11 @@
 //! The one way to run long work: off the GIL, on the pool, errors mapped, Ctrl-C noticed.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
+use beatweaver_core::corpus::Watch;
 use beatweaver_core::{Error, Result};
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -32,6 +36,61 @@ where
         Err(error) => Err(error),
     };
     py.check_signals()?;
+    outcome.map_err(|error| crate::error::to_python(py, &error))
+}
+
+/// How often long work looks up: for Ctrl-C, and to say how far it is.
+const TICK: Duration = Duration::from_millis(100);
+
+/// As [`run`], for work that takes long enough to be watched: `progress(done, total)` is called at most ten times a second
+/// and once at the end, and a Ctrl-C (or an exception from `progress`) stops the work at its next item.
+pub(crate) fn run_watched<T, F>(
+    py: Python<'_>,
+    threads: usize,
+    progress: Option<&Bound<'_, PyAny>>,
+    work: F,
+) -> PyResult<T>
+where
+    T: Send,
+    F: FnOnce(&Watch) -> Result<T> + Send,
+{
+    let pool = pool(threads).map_err(|error| crate::error::to_python(py, &error))?;
+    let progress = progress.map(|p| p.clone().unbind());
+    let watch = Watch::default();
+    let report = |py: Python<'_>| -> PyResult<()> {
+        if let Some(progress) = &progress {
+            progress.call1(py, (watch.done.load(Ordering::Relaxed), watch.total.load(Ordering::Relaxed)))?;
+        }
+        Ok(())
+    };
+    let mut interrupted = None;
+    let outcome = py.detach(|| {
+        std::thread::scope(|scope| {
+            let (send, finished) = std::sync::mpsc::channel::<()>();
+            let watch = &watch;
+            let worker = scope.spawn(move || {
+                // Dropped when the work ends, however it ends.
+                let _send = send;
+                match pool {
+                    Pool::Shared(pool) => pool.install(|| work(watch)),
+                    Pool::Own(pool) => pool.install(|| work(watch)),
+                }
+            });
+            while finished.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                if interrupted.is_none() {
+                    // Only the thread that called notices signals: this one.
+                    interrupted = Python::attach(|py| py.check_signals().and_then(|()| report(py)).err());
+                    watch.stop.fetch_or(interrupted.is_some(), Ordering::Relaxed);
+                }
+            }
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    });
+    if let Some(interrupted) = interrupted {
+        return Err(interrupted);
+    }
+    py.check_signals()?;
+    report(py)?;
     outcome.map_err(|error| crate::error::to_python(py, &error))
 }
 

@@ -1,14 +1,18 @@
 //! The Python module `beatweaver._native`: a list of what it exports, and nothing else.
 
+mod corpus;
 mod door;
 mod error;
 mod info;
 mod map;
 mod rows;
+mod tokens;
 
 /// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
+    #[pymodule_export]
+    use super::corpus::process;
     #[pymodule_export]
     use super::door::thread_count;
     #[pymodule_export]

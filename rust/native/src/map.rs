@@ -404,18 +404,11 @@ impl Difficulty {
     ) -> PyResult<Self> {
         let level = crate::rows::level(py, groups)?;
         let rank = core_map::rank_of(name).map_or(0, |r| r.1);
-        let clock = level.clock(bpm).map_err(|e| to_python(py, &e))?;
-        let info = core_map::DifficultyInfo {
-            characteristic: characteristic.to_owned(),
-            difficulty: name.to_owned(),
-            rank,
-            file: format!("{name}{characteristic}.dat"),
-            njs,
-            spawn_offset_beats,
-            color_scheme: -1,
-            ..core_map::DifficultyInfo::default()
-        };
-        Ok(Self { info, level: Arc::new(level), clock, warnings: Vec::new(), category: "vanilla" })
+        let mut made = Self::made(py, level, characteristic, rank, bpm, njs, spawn_offset_beats)?;
+        // A name the game does not have is kept as it is.
+        name.clone_into(&mut made.info.difficulty);
+        made.info.file = format!("{name}{characteristic}.dat");
+        Ok(made)
     }
 
     fn __repr__(&self) -> String {
@@ -429,6 +422,33 @@ impl Difficulty {
             d.bombs.len(),
             d.obstacles.len()
         )
+    }
+}
+
+impl Difficulty {
+    /// A level made in code, at the place its characteristic and rank give it.
+    pub(crate) fn made(
+        py: Python<'_>,
+        level: core_map::Difficulty,
+        characteristic: &str,
+        rank: i32,
+        bpm: f64,
+        njs: f64,
+        spawn_offset_beats: f64,
+    ) -> PyResult<Self> {
+        let clock = level.clock(bpm).map_err(|e| to_python(py, &e))?;
+        let name = core_map::RANKS.iter().find(|r| r.1 == rank).map_or("", |r| r.0);
+        let info = core_map::DifficultyInfo {
+            characteristic: characteristic.to_owned(),
+            difficulty: name.to_owned(),
+            rank,
+            file: format!("{name}{characteristic}.dat"),
+            njs,
+            spawn_offset_beats,
+            color_scheme: -1,
+            ..core_map::DifficultyInfo::default()
+        };
+        Ok(Self { info, level: Arc::new(level), clock, warnings: Vec::new(), category: "vanilla" })
     }
 }
 
