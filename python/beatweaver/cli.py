@@ -164,7 +164,8 @@ def doctor(output: Output) -> ExitCode:
 def process(output: Output, raw: Path, out: Path, file: Path | None, overrides: tuple[str, ...]) -> ExitCode:
     """Turn a folder of levels RAW into training data in OUT (default: processed).
 
-    Interrupt it anywhere and run it again: it goes on where it was. Levels that cannot be read become rows with a reason.
+    Interrupt it anywhere and run it again: it goes on where it was. A level that cannot be read becomes a row with
+    the reason.
     """
     from beatweaver import config
     from beatweaver.process import process as run
@@ -175,7 +176,8 @@ def process(output: Output, raw: Path, out: Path, file: Path | None, overrides: 
 
     def draw() -> None:
         maps = summary["maps"]
-        output.line(f"{maps['ok']} of {maps['found']} maps read, {maps['failed']} with faults, {maps['skipped']} done earlier")
+        earlier = f", {maps['skipped']} of them in an earlier run" if maps["skipped"] else ""
+        output.line(f"{maps['ok']} of {maps['found']} maps read, {maps['failed']} with faults{earlier}")
         output.line(
             f"{summary['difficulties']} difficulties, {summary['notes']} notes, {summary['tokens']} tokens"
             f" in {summary['seconds']:.1f} s -> {summary['out']}"

@@ -1,7 +1,7 @@
 """A folder of level packs → token shards and an index: what training reads.
 
-`OUT/tokens/` holds the shards (safetensors), `OUT/index.parquet` one row per level, `OUT/config.json` the settings. Shards
-carry all that a later run needs, so a run that was interrupted anywhere goes on where it was.
+`OUT/tokens/` holds the shards (safetensors), `OUT/index.parquet` one row per level, `OUT/config.json` the settings.
+Shards carry all that a later run needs, so a run that was interrupted anywhere goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from beatweaver import _native
-from beatweaver.config import ProcessConfig
 from beatweaver.errors import MapError
+
+if TYPE_CHECKING:
+    from beatweaver.config import ProcessConfig
 
 __all__ = ["SPLITS", "process"]
 
@@ -27,6 +29,7 @@ MANIFEST: Final = "manifest.json"
 SCORES: Final = "beatsaver_scores.json"
 """What the download wrote: by level hash or map id, an object with `score`, `upvotes`, `downvotes`."""
 
+SCORE_COLUMNS: Final = ("score", "upvotes", "downvotes")
 GOLD_SCORE: Final = 0.92
 GOLD_NPS: Final = (3.0, 12.0)
 GOLD_SECONDS: Final = (90.0, 300.0)
@@ -56,9 +59,7 @@ def process(
     splits = _named_splits(raw)
     scores = _scores(raw)
     spec = {key: value for key, value in json.loads(config.canonical()).items() if key not in ("splits", "threads")}
-    columns = _native.process(
-        raw, out, spec_json=json.dumps(spec).encode(), threads=config.threads, progress=progress
-    )
+    columns = _native.process(raw, out, spec_json=json.dumps(spec).encode(), threads=config.threads, progress=progress)
     reused, _ = columns.pop("reused"), columns.pop("shards")
     columns["split"] = _splits(columns, splits, config.splits)
     columns |= _score_columns(columns, scores)
@@ -135,14 +136,14 @@ def _scores(raw: Path) -> dict[str, dict[str, Any]]:
     return {str(key).lower(): value for key, value in scores.items() if isinstance(value, dict)}
 
 
-def _score_columns(columns: Mapping[str, Any], scores: Mapping[str, dict[str, Any]]) -> dict[str, list[float | int | None]]:
+def _score_columns(columns: Mapping[str, Any], scores: Mapping[str, dict[str, Any]]) -> dict[str, list[float | None]]:
     """BeatSaver's score and votes by level hash, else by the map id a file name begins with; None where unknown."""
     rows = []
     for path, digest in zip(columns["path"], columns["hash"], strict=True):
         stem = Path(path).stem.lower()
         names = (digest, stem, stem.split(" ")[0], stem.split("-")[0], stem.split("_")[0])
         rows.append(next((scores[name] for name in names if name in scores), {}))
-    return {key: [_number(row.get(key)) for row in rows] for key in ("score", "upvotes", "downvotes")}
+    return {key: [_number(row.get(key)) for row in rows] for key in SCORE_COLUMNS}
 
 
 def _number(value: object) -> float | None:
@@ -177,7 +178,8 @@ def _write_index(path: Path, columns: Mapping[str, Any], config: ProcessConfig) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({**columns, **{key: pa.array(columns[key], pa.float64()) for key in ("score", "upvotes", "downvotes")}})
+    # Without a type a column of nothing but None would have none.
+    table = pa.table({**columns, **{key: pa.array(columns[key], pa.float64()) for key in SCORE_COLUMNS}})
     table = table.replace_schema_metadata({"beatweaver.config": config.canonical()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")

@@ -21,4 +21,6 @@ mod _native {
     use super::map::{
         Difficulty, Song, TempoMap, align, check_song, convert_song, load_song, load_song_bytes, save_song,
     };
+    #[pymodule_export]
+    use super::tokens::{Grammar, Vocab};
 }
