@@ -120,7 +120,7 @@ impl From<&Error> for Fault {
 pub struct PackRecord {
     /// Path below the corpus root, with `/`.
     pub path: String,
-    /// Identity of the container, for resuming.
+    /// Identity of an archive, for resuming; empty for a folder, where the content key serves.
     pub fingerprint: String,
     /// Why nothing of it could be read.
     pub fault: Option<Fault>,
@@ -553,8 +553,16 @@ impl Encoder<'_> {
         let mut tokens = Vec::new();
         let read = (|| {
             let pack = Pack::open(file, self.limits)?;
-            record.fingerprint = hex(&pack.fingerprint()?);
-            if known.is_some_and(|k| k.record.fingerprint == record.fingerprint) {
+            // The directory of an archive has checksums; a folder's files have to be read, so there the content key serves.
+            if pack.archive_bytes().is_some() {
+                record.fingerprint = hex(&pack.fingerprint()?);
+                if known.is_some_and(|k| k.record.fingerprint == record.fingerprint) {
+                    return Ok(None);
+                }
+            } else if let Some(known) = known
+                && let Ok((key, audio)) = Song::identity(&pack, self.limits)
+                && (known.record.song.key == hex(&key) && known.record.song.audio_present == audio)
+            {
                 return Ok(None);
             }
             Song::read_maps(&pack, self.limits).map(Some)

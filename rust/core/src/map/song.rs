@@ -162,6 +162,32 @@ impl Song {
         Ok(Self { info, levels, audio_data, audio: None, audio_present, warnings, hash, key })
     }
 
+    /// The content key that [`Song::read_maps`] would find, and whether the audio is there, without parsing the levels.
+    ///
+    /// # Errors
+    /// Whatever keeps the Info file or a level file from being read.
+    pub fn identity(pack: &Pack, limits: &Limits) -> Result<([u8; 32], bool)> {
+        let bytes = pack.read(pack.info_name())?;
+        let (info, _) = info::read_info(&bytes, pack.info_name(), limits)?;
+        let mut key = blake3::Hasher::new();
+        key.update(&bytes);
+        let mut files: Vec<&str> = Vec::new();
+        if info.version.major == 4 {
+            files.push(&info.audio_data_file);
+        }
+        for entry in &info.difficulties {
+            files.push(&entry.file);
+            if !entry.lightshow_file.is_empty() {
+                files.push(&entry.lightshow_file);
+            }
+        }
+        for name in files.into_iter().filter_map(|f| pack.find(f)) {
+            key.update(&pack.read(name)?);
+        }
+        let audio_present = !info.audio_file.is_empty() && pack.find(&info.audio_file).is_some();
+        Ok((*key.finalize().as_bytes(), audio_present))
+    }
+
     /// A new song from levels made in code; `audio` gives its length.
     pub fn new(info: Info, levels: Vec<(DifficultyInfo, Difficulty)>, audio: Option<&[u8]>) -> Self {
         let mut info = Info { difficulties: Vec::new(), ..info };
