@@ -31,7 +31,8 @@ fn level() -> Difficulty {
         height: 5,
         ..Obstacle::default()
     };
-    let light = |i: i32| Light { beat: f64::from(i) / 4.0, kind: i % 5, value: i % 8, brightness: 1.0, ..Light::default() };
+    let light =
+        |i: i32| Light { beat: f64::from(i) / 4.0, kind: i % 5, value: i % 8, brightness: 1.0, ..Light::default() };
     Difficulty {
         notes: (0..1000).map(note).collect(),
         obstacles: (0..100).map(wall).collect(),

@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         best = best.min(began.elapsed().as_secs_f64());
     }
     let rate = bytes as f64 / best / 1e6;
-    let line = format!("{{\"files\": {}, \"bytes\": {bytes}, \"objects\": {objects}, \"mb_per_s\": {rate:.1}}}", files.len());
+    let line =
+        format!("{{\"files\": {}, \"bytes\": {bytes}, \"objects\": {objects}, \"mb_per_s\": {rate:.1}}}", files.len());
     std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes())?;
     Ok(())
 }

@@ -159,6 +159,8 @@ pub struct Snapped {
 
 /// Snap `beat` to the coarsest of `divisions` (parts of a beat, each ≥ 1) that lies within `tolerance_beats`.
 ///
+/// Idempotent while the tolerance is below half the least distance between two subdivisions.
+///
 /// ```
 /// use beatweaver_core::timing::snap;
 /// assert_eq!(snap(1.2504, &[1, 2, 4, 8], 0.01).beat, 1.25);
@@ -242,7 +244,8 @@ mod tests {
         }
 
         #[test]
-        fn snapping_is_idempotent_and_within_tolerance(beat in -50.0..500.0f64, tolerance in 0.0..0.1f64) {
+        // Above half the least distance of two subdivisions (1/24 beat here) a snapped beat may be near a coarser one.
+        fn snapping_is_idempotent_and_within_tolerance(beat in -50.0..500.0f64, tolerance in 0.0..(1.0 / 48.0)) {
             let once = snap(beat, &[1, 2, 3, 4, 6, 8], tolerance);
             prop_assert!(once.error_beats.abs() <= tolerance);
             let twice = snap(once.beat, &[1, 2, 3, 4, 6, 8], tolerance);

@@ -1,22 +1,14 @@
 //! The reader against real maps. Needs the corpus; without it every test here says so and passes over.
 
-use std::path::PathBuf;
+#![allow(clippy::print_stdout)] // What was counted belongs to the result.
+
+mod common;
 
 use beatweaver_core::Limits;
 use beatweaver_core::map::Song;
 use beatweaver_core::map::pack::Pack;
+use common::shared;
 use serde_json::Value;
-
-/// The folder that holds `corpus/`, or `None` with the reason printed.
-fn shared() -> Option<PathBuf> {
-    let root = std::env::var_os("BEATWEAVER_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    if root.join("corpus/manifest.json").is_file() {
-        return Some(root);
-    }
-    eprintln!("skipped: no corpus at {} (set BEATWEAVER_CORPUS)", root.display());
-    None
-}
 
 fn manifest(root: &std::path::Path) -> Vec<Value> {
     let text = std::fs::read(root.join("corpus/manifest.json")).expect("manifest");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{BoxEvent, Difficulty, Extra, GroupKind, Major, Rotation, for_each_row_kind, v3};
+use super::{BoxEvent, Difficulty, Extra, GroupKind, Major, Rotation, by_beat, for_each_row_kind, v2, v3};
 use crate::{Error, Result};
 
 /// Something the target version cannot say, and how often it occurred.
@@ -53,32 +53,45 @@ pub(super) fn level(source: &Difficulty, major: Major) -> Result<(Difficulty, Ve
     } else if !(source.version.major == 4 && d.njs_events.is_empty()) {
         rotations_to_lanes(&mut d, &mut lost);
     }
+    let same = source.version.major == major || (source.version.major == 1 && major == 2);
     if major == 2 {
         lost.add("chains", d.chains.len());
         d.chains.clear();
         lost.add("fake chains", d.fakes.chains.len());
         d.fakes.chains.clear();
-        lost.add("group lighting events", d.groups.iter().flat_map(|g| &g.boxes).map(|b| b.events.len()).sum());
+        let events = |g: &super::EventBoxGroup| g.boxes.iter().map(|b| b.events.len()).sum::<usize>().max(1);
+        lost.add("group lighting events", d.groups.iter().map(events).sum());
         d.groups.clear();
         let mut angles = 0;
         for note in d.notes.iter_mut().chain(&mut d.fakes.notes) {
             angles += usize::from(std::mem::take(&mut note.angle) != 0);
         }
         lost.add("note angle offsets", angles);
-        split_rotations(&mut d, &mut lost);
+        if !same {
+            let lights = d.lights.len();
+            d.lights.retain(|l| !v2::is_special_event(l.kind));
+            let what = "basic events of types that mean something else in version 2 (5, 14, 15, 100)";
+            lost.add(what, lights - d.lights.len());
+            // The type of a note is its colour there, and other types are no notes.
+            let colored = |n: &super::Note| n.color == 0 || n.color == 1;
+            let other = |rows: &[super::Note]| rows.iter().filter(|n| !colored(n)).count();
+            lost.add("notes of a colour other than 0 and 1", other(&d.notes) + other(&d.fakes.notes));
+            d.notes.retain(colored);
+            d.fakes.notes.retain(colored);
+            split_rotations(&mut d, &mut lost);
+        }
         // Version 2 always drives its lights by basic events.
         d.compatible_events = true;
     }
     if major == 4 {
-        // The tempo moves to the audio data file, see `song`.
+        // A whole song keeps them: it writes the audio data file.
+        lost.add("tempo changes (version 4 has them in the audio data file)", d.tempo.len());
         d.tempo.clear();
-        lost.add("arcs' and chains' fake copies", d.fakes.chains.len());
-        d.fakes.chains.clear();
-        let fakes = d.fakes.notes.len() + d.fakes.bombs.len() + d.fakes.obstacles.len();
+        let fakes = d.fakes.notes.len() + d.fakes.bombs.len() + d.fakes.obstacles.len() + d.fakes.chains.len();
         lost.add("fake objects", fakes);
         d.fakes = super::Fakes::default();
     }
-    if source.version.major != major && !(source.version.major == 1 && major == 2) {
+    if !same {
         for stray in std::mem::take(&mut d.strays) {
             lost.add(format!("unknown objects in {}", stray.list), 1);
         }
@@ -93,12 +106,17 @@ pub(super) fn level(source: &Difficulty, major: Major) -> Result<(Difficulty, Ve
                 event.extra = object_extra(&event.extra, from, to, &mut lost);
             }
         }
-        mark_fakes(&mut d, from, to);
+        for keyword in &mut d.keywords {
+            keyword.extra = object_extra(&keyword.extra, from, to, &mut lost);
+        }
         d.extra = level_extra(&d.extra, from, to, &mut lost);
         let light = std::mem::take(&mut d.light_extra);
         for key in light.members().keys() {
             lost.add(format!("light show field {key}"), 1);
         }
+    }
+    if major == 2 {
+        mark_fakes(&mut d);
     }
     d.sort();
     Ok((d, lost.into_vec()))
@@ -171,7 +189,7 @@ fn rotations_to_lanes(d: &mut Difficulty, lost: &mut Losses) {
     lost.add("extra fields of rotation events", events.iter().filter(|e| !e.extra.is_empty()).count());
     // Early events turn the objects of their own beat, late ones only those after it.
     let mut steps: Vec<(f64, bool, f64)> = events.iter().map(|e| (e.beat, e.late != 0, e.degrees)).collect();
-    steps.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    steps.sort_by(|a, b| by_beat(a.0, b.0).then(a.1.cmp(&b.1)));
     let mut sums = Vec::with_capacity(steps.len());
     let mut sum = 0.0;
     for step in &steps {
@@ -203,19 +221,22 @@ fn rotations_to_lanes(d: &mut Difficulty, lost: &mut Losses) {
 
 /// Steps that a rotation event of version 2 can take without a mod, largest first.
 const STEPS: [f64; 4] = [60.0, 45.0, 30.0, 15.0];
-/// A turn larger than this is not written as single steps.
-const SPLIT_MAX_DEGREES: f64 = 720.0;
 
 /// Writes turns that version 2 has no value for as several events on one beat.
 fn split_rotations(d: &mut Difficulty, lost: &mut Losses) {
     let mut out = Vec::with_capacity(d.rotations.len());
     let mut odd = 0;
-    for event in std::mem::take(&mut d.rotations) {
+    for mut event in std::mem::take(&mut d.rotations) {
+        // Whole turns say nothing.
+        event.degrees %= 360.0;
         let mut left = event.degrees.abs();
-        if left == 0.0 || left % 15.0 != 0.0 || left > SPLIT_MAX_DEGREES {
-            odd += usize::from(left != 0.0);
+        if left % 15.0 != 0.0 {
+            odd += 1;
             out.push(event);
             continue;
+        }
+        if left == 0.0 && !event.extra.is_empty() {
+            lost.add("extra fields of rotation events that turn nothing", 1);
         }
         let mut extra = event.extra;
         while left > 0.0 {
@@ -273,10 +294,11 @@ fn object_extra(extra: &Extra, from: Major, to: Major, lost: &mut Losses) -> Ext
                 let custom = custom_data(custom, from, to, lost);
                 if !custom.is_empty() {
                     let name = if underscored(to) { "_customData" } else { "customData" };
-                    members.insert(name.into(), Value::Object(custom));
+                    lost.add("a second custom data object", usize::from(members.contains_key(name)));
+                    members.entry(name).or_insert(Value::Object(custom));
                 }
             }
-            (key, _) if MEANINGLESS.contains(&key) => {}
+            (key, _) if underscored(from) && MEANINGLESS.contains(&key) => {}
             (key, _) => lost.add(format!("field {key}"), 1),
         }
     }
@@ -289,14 +311,14 @@ fn custom_data(custom: Map<String, Value>, from: Major, to: Major, lost: &mut Lo
     }
     let mut out = Map::new();
     for (key, value) in custom {
-        let (old, new): (
-            fn(&(&'static str, &'static str)) -> &'static str,
-            fn(&(&'static str, &'static str)) -> &'static str,
-        ) = if underscored(from) { (|p| p.0, |p| p.1) } else { (|p| p.1, |p| p.0) };
-        if let Some(pair) = OBJECT_KEYS.iter().find(|p| old(p) == key) {
-            out.entry(new(pair)).or_insert(value);
-        } else if let (Some(pair), Value::Bool(on)) = (INVERTED_KEYS.iter().find(|p| old(p) == key), &value) {
-            out.insert(new(pair).into(), Value::Bool(!on));
+        // The old name first, then the new one.
+        let pair = |p: &(&'static str, &'static str)| if underscored(from) { *p } else { (p.1, p.0) };
+        let new = |pairs: &[_]| pairs.iter().map(pair).find(|p| p.0 == key).map(|p| p.1);
+        if let Some(new) = new(&OBJECT_KEYS) {
+            lost.add(format!("custom data {key}"), usize::from(out.contains_key(new)));
+            out.entry(new).or_insert(value);
+        } else if let (Some(new), Value::Bool(on)) = (new(&INVERTED_KEYS), &value) {
+            out.insert(new.into(), Value::Bool(!on));
         } else if key != "_fake" {
             lost.add(format!("custom data {key}"), 1);
         }
@@ -304,15 +326,14 @@ fn custom_data(custom: Map<String, Value>, from: Major, to: Major, lost: &mut Lo
     out
 }
 
-/// Version 2 marks fakes on the object, version 3 keeps them in lists of their own.
-fn mark_fakes(d: &mut Difficulty, from: Major, to: Major) {
-    if underscored(from) || !underscored(to) {
-        return;
-    }
+/// Version 2 marks fakes on the object; the others keep them apart.
+fn mark_fakes(d: &mut Difficulty) {
     let mark = |extra: &mut Extra| {
-        let mut custom = extra.custom();
-        custom.insert("_fake".into(), Value::Bool(true));
-        extra.set("_customData", Value::Object(custom));
+        if !v2::is_fake(extra) {
+            let mut custom = extra.custom();
+            custom.insert("_fake".into(), Value::Bool(true));
+            extra.set("_customData", Value::Object(custom));
+        }
     };
     d.fakes.notes.iter_mut().for_each(|r| mark(&mut r.extra));
     d.fakes.bombs.iter_mut().for_each(|r| mark(&mut r.extra));
@@ -321,8 +342,10 @@ fn mark_fakes(d: &mut Difficulty, from: Major, to: Major) {
 
 /// Custom data of a level that keeps its inner form under the other name.
 const LEVEL_KEYS: [(&str, &str); 1] = [("_time", "time")];
+/// Names in version 2 and after it.
+type Names = (&'static str, &'static str);
 /// Lists of it, and the names of their items' members.
-const LEVEL_LISTS: [(&str, &str, &[(&str, &str)]); 2] = [
+const LEVEL_LISTS: [(&str, &str, &[Names]); 2] = [
     ("_bookmarks", "bookmarks", &[("_time", "b"), ("_name", "n"), ("_color", "c")]),
     (
         "_BPMChanges",
@@ -333,14 +356,30 @@ const LEVEL_LISTS: [(&str, &str, &[(&str, &str)]); 2] = [
 
 fn level_extra(extra: &Extra, from: Major, to: Major, lost: &mut Losses) -> Extra {
     let mut members = extra.members();
-    let mut custom = extra.custom();
-    members.shift_remove("_customData");
-    members.shift_remove("customData");
+    let mut custom = Map::new();
+    for name in ["customData", "_customData"] {
+        if let Some(Value::Object(more)) = members.get(name) {
+            let taken = more.clone();
+            lost.add("a second custom data object of the level", usize::from(!custom.is_empty()));
+            if custom.is_empty() {
+                custom = taken;
+            }
+            members.shift_remove(name);
+        }
+    }
     // Old files keep the editor's lists at the top level.
     for name in ["_BPMChanges", "_bookmarks", "_time"] {
-        if let Some(value) = members.shift_remove(name).filter(|_| underscored(from) && !underscored(to)) {
-            custom.entry(name).or_insert(value);
+        if underscored(from)
+            && !underscored(to)
+            && !custom.contains_key(name)
+            && let Some(value) = members.shift_remove(name)
+        {
+            custom.insert(name.into(), value);
         }
+    }
+    // Version 4 has no word for fakes; its mods' own must not become those of version 3.
+    for name in v3::FAKES.iter().filter(|_| from == 4) {
+        lost.add(format!("custom data {name} of the level"), usize::from(custom.shift_remove(*name).is_some()));
     }
     for key in members.keys() {
         lost.add(format!("field {key} of the level"), 1);

@@ -1,5 +1,7 @@
 //! Info files of every version and audio data files, both directions. Written are Info 2.0 or 2.1 and 4.0.1.
 
+use std::collections::HashSet;
+
 use serde::Deserializer;
 use serde_json::{Map, Value};
 
@@ -94,6 +96,22 @@ pub struct DifficultyInfo {
     pub extra: Extra,
 }
 
+impl Info {
+    /// Reads an Info file of any version (`Info.dat`, `info.json`).
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::Version`], [`Error::Limit`], or [`Error::Map`] when it is JSON but no Info file.
+    pub fn read(bytes: &[u8], file: &str, limits: &Limits) -> Result<(Self, Vec<Warning>)> {
+        read_info(bytes, file, limits)
+    }
+
+    /// The Info file for levels of version `major`: Info 4.0.1 for 4, else 2.0 or 2.1. It says what the target layout has
+    /// words for; [`Song::write`](super::Song::write) also carries over and reports the rest.
+    pub fn write(&self, major: Major) -> Vec<u8> {
+        write_info(self, major)
+    }
+}
+
 /// The game's difficulties and their ranks.
 pub const RANKS: [(&str, i32); 5] = [("Easy", 1), ("Normal", 3), ("Hard", 5), ("Expert", 7), ("ExpertPlus", 9)];
 
@@ -149,6 +167,19 @@ pub struct AudioData {
 }
 
 impl AudioData {
+    /// Reads `AudioData.dat` (version 4) or `BPMInfo.dat` (version 2).
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::Version`] or [`Error::Limit`].
+    pub fn read(bytes: &[u8], file: &str, limits: &Limits) -> Result<(Self, Vec<Warning>)> {
+        read_audio_data(bytes, file, limits)
+    }
+
+    /// An audio data file of version 4.
+    pub fn write(&self) -> Vec<u8> {
+        write_audio_data(self)
+    }
+
     /// The clock of these regions; `None` when they do not make one.
     pub fn clock(&self) -> Option<crate::timing::TempoMap> {
         if self.frequency_hz <= 0 {
@@ -286,10 +317,29 @@ pub(super) fn read_info(bytes: &[u8], file: &str, limits: &Limits) -> Result<(In
                 let major = if text.contains("\"difficultyLevels\"") { 1 } else { 2 };
                 Version { major, minor: 0, patch: 0 }
             });
+            // What follows compares every level and every characteristic with all others.
+            let few = |count: usize| {
+                let (found, limit, place) = (count as u64, cx.limits.difficulties, Place::file(cx.file));
+                let fault = Error::Limit { name: "difficulties", limit, found, place };
+                if found > limit { Err(cx.fail(fault)) } else { Ok(()) }
+            };
             let info = match version.major {
-                1 => read_wire::<InfoV1, D>(cx, d)?.into_info(version, cx),
-                2 => read_wire::<InfoV2, D>(cx, d)?.into_info(version, cx),
-                _ => read_wire::<InfoV4, D>(cx, d)?.into_info(version, cx),
+                1 => {
+                    let wire: InfoV1 = read_wire(cx, d)?;
+                    few(wire.levels.len())?;
+                    wire.into_info(version, cx)
+                }
+                2 => {
+                    let wire: InfoV2 = read_wire(cx, d)?;
+                    few(wire.sets.len())?;
+                    few(wire.sets.iter().map(|s| s.levels.len()).sum())?;
+                    wire.into_info(version, cx)
+                }
+                _ => {
+                    let wire: InfoV4 = read_wire(cx, d)?;
+                    few(wire.levels.len())?;
+                    wire.into_info(version, cx)
+                }
             };
             if stated.is_none() && version.major == 2 {
                 cx.warn("no-version", || "no version is stated; read as 2.0.0".into());
@@ -310,11 +360,6 @@ pub(super) fn read_info(bytes: &[u8], file: &str, limits: &Limits) -> Result<(In
     let (text, mut warnings) = json::read_text(bytes, file, limits)?;
     let cx = Cx::new(file, limits);
     let info = json::parse(&InfoReader, &text, &cx)?;
-    let count = info.difficulties.len() as u64;
-    if count > limits.difficulties {
-        let place = Place::file(file);
-        return Err(Error::Limit { name: "difficulties", limit: limits.difficulties, found: count, place });
-    }
     warnings.extend(cx.into_warnings());
     Ok((info, warnings))
 }
@@ -410,7 +455,7 @@ fn named(mut d: DifficultyInfo, ranked: bool, cx: &Cx) -> DifficultyInfo {
 impl InfoV2 {
     fn into_info(self, version: Version, cx: &Cx) -> Info {
         let mut difficulties = Vec::new();
-        let mut sets = Vec::new();
+        let mut sets: Vec<(String, Extra)> = Vec::new();
         for set in self.sets {
             for l in set.levels {
                 let index = |json: &Json, absent: i32| match &json.0 {
@@ -431,7 +476,18 @@ impl InfoV2 {
                 };
                 difficulties.push(named(level, true, cx));
             }
-            sets.push((set.characteristic, set.extra));
+            if let Some(known) = sets.iter_mut().find(|s| s.0 == set.characteristic) {
+                cx.warn("characteristic-twice", || {
+                    format!("found two sets for {:?}, expected one; they were joined", set.characteristic)
+                });
+                for (key, value) in set.extra.members() {
+                    if known.1.get(&key).is_none() {
+                        known.1.set(&key, value);
+                    }
+                }
+            } else {
+                sets.push((set.characteristic, set.extra));
+            }
         }
         let environments = list_of(self.environments);
         Info {
@@ -485,13 +541,9 @@ impl InfoV4 {
                 named(level, true, cx)
             })
             .collect();
-        let mut mappers: Vec<&str> = Vec::new();
-        for name in difficulties.iter().flat_map(|d| &d.mappers) {
-            if !mappers.contains(&name.as_str()) {
-                mappers.push(name);
-            }
-        }
-        let mapper = mappers.join(", ");
+        let mut seen = HashSet::new();
+        let names = difficulties.iter().flat_map(|d| &d.mappers).map(String::as_str);
+        let mapper = names.filter(|name| seen.insert(*name)).collect::<Vec<_>>().join(", ");
         let mut extra = self.extra;
         extra.keep_data("song", self.song.extra.own());
         extra.keep_data("audio", self.audio.extra.own());
@@ -529,8 +581,10 @@ pub(super) fn write_info(info: &Info, major: Major) -> Vec<u8> {
         info_v2(info, major).write(&mut out);
     }
     // People read and edit this file: indented, with a line end.
-    let value: Value = serde_json::from_slice(&out.into_bytes()).unwrap_or_default();
-    let mut bytes = serde_json::to_vec_pretty(&value).unwrap_or_default();
+    let bytes = out.into_bytes();
+    // What no value can hold (see `Extra`) is still in the text.
+    let pretty = serde_json::from_slice::<Value>(&bytes).and_then(|value| serde_json::to_vec_pretty(&value));
+    let mut bytes = pretty.unwrap_or(bytes);
     bytes.push(b'\n');
     bytes
 }
@@ -538,8 +592,12 @@ pub(super) fn write_info(info: &Info, major: Major) -> Vec<u8> {
 fn info_v2(info: &Info, major: Major) -> InfoV2 {
     let modern = major == 3 || info.version >= Version { major: 2, minor: 1, patch: 0 };
     let modern = modern || !info.environments.is_empty() || !info.color_schemes.is_empty();
+    let modern = modern || info.difficulties.iter().any(|d| d.color_scheme != -1 || d.environment != 0);
     let list = |list: Vec<Value>| Json(modern.then_some(Value::Array(list)));
-    let sets = info.sets.iter().map(|(characteristic, extra)| SetV2 {
+    // Every level has a set, whoever built this Info.
+    let mut all = info.sets.clone();
+    all.extend(sets_of(&info.difficulties).into_iter().filter(|s| !info.sets.iter().any(|known| known.0 == s.0)));
+    let sets = all.iter().map(|(characteristic, extra)| SetV2 {
         characteristic: characteristic.clone(),
         levels: info
             .difficulties
@@ -619,7 +677,7 @@ fn info_v4(info: &Info) -> InfoV4 {
         preview_file: info.preview_file.clone(),
         cover: info.cover_file.clone(),
         environments: info.environments.clone(),
-        color_schemes: Json(Some(Value::Array(info.color_schemes.clone()))),
+        color_schemes: Json(Some(info.color_schemes.iter().map(scheme_to_4_0_1).collect())),
         levels: levels.collect(),
         extra: info.extra.without_data(),
     }
@@ -763,6 +821,18 @@ pub(super) fn scheme_to_v4(scheme: &Value) -> Value {
         }
     }
     Value::Object(out)
+}
+
+/// A colour scheme of version 4.0.0 in the layout of 4.0.1, which has two switches for the one.
+fn scheme_to_4_0_1(scheme: &Value) -> Value {
+    let mut scheme = scheme.clone();
+    if let Some(members) = scheme.as_object_mut()
+        && let Some(on) = members.shift_remove("useOverride")
+    {
+        members.entry("overrideNotes").or_insert_with(|| on.clone());
+        members.entry("overrideLights").or_insert(on);
+    }
+    scheme
 }
 
 /// A colour scheme of version 4 in the layout of version 2.1.

@@ -162,9 +162,13 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 pub(super) struct Cx<'a> {
     pub(super) file: &'a str,
     pub(super) limits: &'a Limits,
-    list: Cell<&'static str>,
-    index: Cell<usize>,
+    /// Lists with the item that is being read, and objects inside of objects, outermost first.
+    path: RefCell<Vec<(&'static str, Option<usize>)>>,
     key: Cell<&'static str>,
+    /// Rows inside of other rows so far.
+    nested: Cell<u64>,
+    /// Bytes of extras copied from shared entries so far.
+    copied: Cell<u64>,
     warnings: RefCell<Vec<Warning>>,
     fault: RefCell<Option<Error>>,
 }
@@ -174,9 +178,10 @@ impl<'a> Cx<'a> {
         Self {
             file,
             limits,
-            list: Cell::new(""),
-            index: Cell::new(0),
+            path: RefCell::default(),
             key: Cell::new(""),
+            nested: Cell::new(0),
+            copied: Cell::new(0),
             warnings: RefCell::new(Vec::new()),
             fault: RefCell::new(None),
         }
@@ -187,12 +192,25 @@ impl<'a> Cx<'a> {
         self.key.set(key);
     }
 
+    /// Names the row that is being looked at, once the file is read.
+    pub(super) fn at_row(&self, list: &'static str, index: usize) {
+        let mut path = self.path.borrow_mut();
+        path.clear();
+        path.push((list, Some(index)));
+        self.key.set("");
+    }
+
     fn pointer(&self) -> String {
-        match (self.list.get(), self.key.get()) {
-            ("", "") => String::new(),
-            ("", key) => format!("/{key}"),
-            (list, "") => format!("/{list}/{}", self.index.get()),
-            (list, key) => format!("/{list}/{}/{key}", self.index.get()),
+        let mut pointer = String::new();
+        for (name, index) in self.path.borrow().iter() {
+            pointer += &format!("/{name}");
+            if let Some(index) = index {
+                pointer += &format!("/{index}");
+            }
+        }
+        match self.key.get() {
+            "" => pointer,
+            key => pointer + "/" + key,
         }
     }
 
@@ -213,6 +231,23 @@ impl<'a> Cx<'a> {
         E::custom("stopped")
     }
 
+    /// Counts the extras of a shared entry before they are copied. A small file can point to a large entry many times:
+    /// beyond [`Limits::json_bytes`] nothing is copied any more and the reading will fail, see [`Cx::checked`].
+    pub(super) fn may_copy(&self, extra: &Extra) -> bool {
+        self.copied.set(self.copied.get().saturating_add(extra.own().len() as u64));
+        let (found, limit) = (self.copied.get(), self.limits.json_bytes);
+        if found > limit {
+            let place = Place::at(self.file, self.pointer());
+            *self.fault.borrow_mut() = Some(Error::Limit { name: "json_bytes", limit, found, place });
+        }
+        found <= limit
+    }
+
+    /// Fails when a fault was noted that reading went on after.
+    pub(super) fn checked(&self) -> Result<()> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
     /// A fresh context for a part of the same file that is parsed on its own.
     pub(super) fn part(&self) -> Cx<'a> {
         Cx::new(self.file, self.limits)
@@ -223,8 +258,10 @@ impl<'a> Cx<'a> {
     }
 
     fn reset(&self) {
-        self.list.set("");
+        self.path.borrow_mut().clear();
         self.key.set("");
+        self.nested.set(0);
+        self.copied.set(0);
         self.warnings.borrow_mut().clear();
         *self.fault.borrow_mut() = None;
     }
@@ -253,12 +290,12 @@ pub(super) fn parse<R: Reader>(reader: &R, text: &str, cx: &Cx) -> Result<R::Out
         return match strict(reader, &relaxed, cx) {
             Ok(out) => {
                 for (rule, at) in found {
-                    let (line, column) = line_and_column(text, at);
                     let mut warnings = cx.warnings.borrow_mut();
                     if let Some(known) = warnings.iter_mut().find(|w| w.rule == rule) {
                         known.count += 1;
                         continue;
                     }
+                    let (line, column) = line_and_column(text, at);
                     let what = if rule == "comment" { "a comment" } else { "a trailing comma" };
                     let message = format!("{what} is not JSON; it was skipped");
                     let place = Place { line, column, ..Place::file(cx.file) };
@@ -290,7 +327,9 @@ fn locate<R: Reader>(reader: &R, text: &str, cx: &Cx, error: &serde_json::Error)
             for segment in track.path().iter() {
                 match segment {
                     serde_path_to_error::Segment::Seq { index } => pointer += &format!("/{index}"),
-                    serde_path_to_error::Segment::Map { key } => pointer += &format!("/{key}"),
+                    serde_path_to_error::Segment::Map { key } => {
+                        pointer += &format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+                    }
                     _ => {}
                 }
             }
@@ -303,6 +342,8 @@ fn locate<R: Reader>(reader: &R, text: &str, cx: &Cx, error: &serde_json::Error)
         "git merge conflict markers are left in the file, expected JSON; resolve the conflict first".into()
     } else if message.starts_with("trailing characters") {
         "more text follows the end of the JSON document, expected one document; keep only one of them".into()
+    } else if text.trim().is_empty() {
+        "the file holds nothing but white space, expected JSON".into()
     } else if error.is_eof() {
         "the file ends in the middle of the JSON document; it may be cut off".into()
     } else if text.starts_with("version https://git-lfs") {
@@ -316,21 +357,27 @@ fn locate<R: Reader>(reader: &R, text: &str, cx: &Cx, error: &serde_json::Error)
 }
 
 /// The version a level or Info file states (`version` or `_version`, whichever comes first), without reading further.
+/// `true` stands for `_version`.
 pub(super) fn peek_version(text: &str) -> Option<(bool, String)> {
-    struct Peek<'a>(&'a Cell<Option<(bool, String)>>);
-    impl<'de> Visitor<'de> for Peek<'_> {
+    peek(text, &["version", "_version"]).map(|(key, version)| (key == "_version", version))
+}
+
+/// The first member of the outermost object that has one of these names, as text, without reading further.
+pub(super) fn peek<'k>(text: &str, keys: &[&'k str]) -> Option<(&'k str, String)> {
+    struct Peek<'a, 'k>(&'a [&'k str], &'a Cell<Option<(&'k str, String)>>);
+    impl<'de> Visitor<'de> for Peek<'_, '_> {
         type Value = ();
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
             while let Some(key) = map.next_key_seed(Key)? {
-                if key == "version" || key == "_version" {
-                    let version = match map.next_value::<Value>()? {
+                if let Some(known) = self.0.iter().find(|k| **k == key) {
+                    let value = match map.next_value::<Value>()? {
                         Value::String(s) => s,
                         other => other.to_string(),
                     };
-                    self.0.set(Some((key == "_version", version)));
+                    self.1.set(Some((known, value)));
                     return Err(A::Error::custom("found"));
                 }
                 map.next_value::<IgnoredAny>()?;
@@ -340,7 +387,7 @@ pub(super) fn peek_version(text: &str) -> Option<(bool, String)> {
     }
     let found = Cell::new(None);
     let mut de = serde_json::Deserializer::from_str(text);
-    let _ = de.deserialize_map(Peek(&found));
+    let _ = de.deserialize_map(Peek(keys, &found));
     found.into_inner()
 }
 
@@ -366,7 +413,37 @@ struct Kept {
 }
 
 fn object_of(members: &str) -> Map<String, Value> {
-    serde_json::from_str(&format!("{{{members}}}")).unwrap_or_default()
+    let text = format!("{{{members}}}");
+    serde_json::from_str(&text).unwrap_or_else(|_| {
+        // JSON text can say what no value can hold: a number beyond all floats, half of a surrogate pair, very deep
+        // nesting. Such a member is known by its name and written back from the text; as a value it is null.
+        let value = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_default();
+        raw_members(&text).into_iter().map(|(key, raw)| (key, value(raw))).collect()
+    })
+}
+
+/// Members of an object with the text of their values.
+fn raw_members(object: &str) -> Vec<(String, &RawValue)> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, &'de RawValue)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    serde_json::Deserializer::from_str(object).deserialize_map(Members).unwrap_or_default()
+}
+
+fn joined<'a>(members: impl IntoIterator<Item = (String, &'a str)>) -> String {
+    let members = members.into_iter().map(|(key, value)| format!("{}:{value}", Value::from(key)));
+    members.collect::<Vec<_>>().join(",")
 }
 
 fn members_of(map: &Map<String, Value>) -> String {
@@ -409,7 +486,7 @@ impl Extra {
     /// One own member.
     pub fn get(&self, key: &str) -> Option<Value> {
         // The text test spares parsing for the many rows that have other members.
-        if self.own().contains(key) { self.members().remove(key) } else { None }
+        if self.own().contains(key) { self.members().shift_remove(key) } else { None }
     }
 
     /// The custom data object (`customData` or `_customData`); empty when absent or not an object.
@@ -426,25 +503,25 @@ impl Extra {
     }
 
     /// Sets one own member.
+    #[allow(clippy::needless_pass_by_value)] // Callers have values, and `5.into()` should do.
     pub fn set(&mut self, key: &str, value: Value) {
-        if self.own().is_empty() {
-            *self = Self::from_text(format!("{}:{value}", Value::from(key)), self.data().to_owned());
-            return;
+        let object = format!("{{{}}}", self.own());
+        let value = value.to_string();
+        let mut members: Vec<_> = raw_members(&object).into_iter().map(|(k, raw)| (k, raw.get())).collect();
+        match members.iter_mut().find(|m| m.0 == key) {
+            Some(known) => known.1 = &value,
+            None => members.push((key.to_owned(), &value)),
         }
-        let mut members = self.members();
-        members.insert(key.to_owned(), value);
-        *self = Self::from_text(members_of(&members), self.data().to_owned());
+        *self = Self::from_text(joined(members), self.data().to_owned());
     }
 
     /// Removes one own member.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        if !self.own().contains(key) {
-            return None;
-        }
-        let mut members = self.members();
-        let removed = members.shift_remove(key);
-        *self = Self::from_text(members_of(&members), self.data().to_owned());
-        removed
+        let removed = self.get(key)?;
+        let object = format!("{{{}}}", self.own());
+        let members = raw_members(&object).into_iter().filter(|m| m.0 != key).map(|(k, raw)| (k, raw.get()));
+        *self = Self::from_text(joined(members), self.data().to_owned());
+        Some(removed)
     }
 
     /// Appends a member of a shared v4 entry group: `name` is the index field, `members` the entry's own extras.
@@ -465,10 +542,10 @@ impl Extra {
         if self.data().is_empty() {
             return Self(None);
         }
-        match self.data_members().get(name) {
-            Some(Value::Object(map)) => Self::from_members(map),
-            _ => Self(None),
-        }
+        let object = format!("{{{}}}", self.data());
+        let entry = raw_members(&object).into_iter().find(|m| m.0 == name);
+        let members = entry.and_then(|(_, raw)| raw.get().strip_prefix('{')?.strip_suffix('}'));
+        Self::from_text(members.unwrap_or_default().to_owned(), String::new())
     }
 
     /// Drops what belongs to shared v4 entries.
@@ -478,7 +555,7 @@ impl Extra {
 }
 
 /// Collects unknown members while an object is read.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Keeper(String);
 
 impl Keeper {
@@ -614,7 +691,7 @@ impl IntegerVisitor<'_, '_> {
         v as i32
     }
 
-    fn from_float(&self, v: f64) -> i32 {
+    fn whole(&self, v: f64) -> i32 {
         if v.fract() == 0.0 {
             self.0.warn("float-for-integer", || format!("found {v:?}, expected an integer"));
         } else {
@@ -636,7 +713,7 @@ impl<'de> Visitor<'de> for IntegerVisitor<'_, '_> {
         Ok(Some(i32::try_from(v).unwrap_or_else(|_| self.narrow(v as f64))))
     }
     fn visit_f64<E>(self, v: f64) -> Result<Option<i32>, E> {
-        Ok(Some(self.from_float(v)))
+        Ok(Some(self.whole(v)))
     }
     fn visit_bool<E>(self, v: bool) -> Result<Option<i32>, E> {
         self.0.warn("boolean-for-number", || format!("found {v}, expected an integer; read as {}", u8::from(v)));
@@ -650,7 +727,7 @@ impl<'de> Visitor<'de> for IntegerVisitor<'_, '_> {
         match v.trim().parse::<f64>() {
             Ok(number) if number.is_finite() => {
                 self.0.warn("text-for-number", || format!("found the text {v:?}, expected an integer; read as one"));
-                Ok(Some(if number.fract() == 0.0 { self.narrow(number) } else { self.from_float(number) }))
+                Ok(Some(if number.fract() == 0.0 { self.narrow(number) } else { self.whole(number) }))
             }
             _ => Err(E::invalid_value(Unexpected::Str(v), &self)),
         }
@@ -764,6 +841,8 @@ pub(super) trait Wire: Default {
     fn member<'de, A: MapAccess<'de>>(&mut self, key: &str, cx: &Cx, map: &mut A) -> Result<bool, A::Error>;
     /// Takes the unknown members.
     fn keep(&mut self, extra: Extra);
+    /// The unknown members.
+    fn kept(&self) -> &Extra;
 }
 
 struct ObjectVisitor<'a, 'c, T>(&'a Cx<'c>, &'a mut T);
@@ -774,6 +853,10 @@ impl<'de, T: Wire> Visitor<'de> for ObjectVisitor<'_, '_, T> {
         f.write_str("an object")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let name = self.0.key.replace("");
+        if !name.is_empty() {
+            self.0.path.borrow_mut().push((name, None));
+        }
         let mut keeper = Keeper::default();
         while let Some(key) = map.next_key_seed(Key)? {
             if !self.1.member(&key, self.0, &mut map)? {
@@ -782,6 +865,9 @@ impl<'de, T: Wire> Visitor<'de> for ObjectVisitor<'_, '_, T> {
         }
         self.1.keep(keeper.finish());
         self.0.key.set("");
+        if !name.is_empty() {
+            self.0.path.borrow_mut().pop();
+        }
         Ok(true)
     }
     fn visit_unit<E>(self) -> Result<bool, E> {
@@ -797,23 +883,24 @@ impl<T: Wire> Read for T {
 }
 
 /// Streams the items of a list into a closure.
-pub(super) struct Each<'a, 'c, T, F>(pub(super) &'a Cx<'c>, F, std::marker::PhantomData<T>);
+pub(super) struct Each<'a, 'c, T, F>(&'a Cx<'c>, &'static str, F, std::marker::PhantomData<T>);
 
 impl<'a, 'c, T: Default + Read, F: FnMut(T)> Each<'a, 'c, T, F> {
     pub(super) fn new(cx: &'a Cx<'c>, name: &'static str, push: F) -> Self {
-        // Only the outermost list names the place.
-        if cx.list.get().is_empty() {
-            cx.list.set(name);
-        }
-        cx.key.set("");
-        Self(cx, push, std::marker::PhantomData)
+        Self(cx, name, push, std::marker::PhantomData)
     }
 }
 
 impl<'de, T: Default + Read, F: FnMut(T)> DeserializeSeed<'de> for Each<'_, '_, T, F> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
-        d.deserialize_any(self)
+        let cx = self.0;
+        cx.path.borrow_mut().push((self.1, None));
+        cx.key.set("");
+        d.deserialize_any(self)?;
+        cx.path.borrow_mut().pop();
+        cx.key.set("");
+        Ok(())
     }
 }
 
@@ -823,38 +910,43 @@ impl<'de, T: Default + Read, F: FnMut(T)> Visitor<'de> for Each<'_, '_, T, F> {
         f.write_str("a list")
     }
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let cx = self.0;
+        let depth = cx.path.borrow().len();
+        let at = |index| {
+            if let Some(last) = cx.path.borrow_mut().last_mut() {
+                last.1 = index;
+            }
+        };
         let mut count = 0usize;
         loop {
-            self.0.index.set(count);
+            at(Some(count));
             let mut row = T::default();
-            match seq.next_element_seed(Into(self.0, &mut row))? {
-                Some(true) => (self.1)(row),
+            match seq.next_element_seed(Into(cx, &mut row))? {
+                Some(true) => (self.2)(row),
                 Some(false) => {}
-                None => break,
+                None => return Ok(()),
             }
             count += 1;
-            if count as u64 > self.0.limits.objects {
-                let place = Place::at(self.0.file, format!("/{}", self.0.list.get()));
-                let limit = self.0.limits.objects;
-                return Err(self.0.fail(Error::Limit { name: "objects", limit, found: count as u64, place }));
+            // Rows inside of rows count together: many small lists are as large as one.
+            cx.nested.set(cx.nested.get() + u64::from(depth > 1));
+            let found = if depth > 1 { cx.nested.get() } else { count as u64 };
+            let limit = cx.limits.objects;
+            if found > limit {
+                at(None);
+                let place = Place::at(cx.file, cx.pointer());
+                return Err(cx.fail(Error::Limit { name: "objects", limit, found, place }));
             }
         }
-        self.0.list.set("");
-        Ok(())
     }
     fn visit_unit<E>(self) -> Result<(), E> {
         self.0.warn("null-list", || "found null, expected a list; it was read as empty".into());
-        self.0.list.set("");
         Ok(())
     }
 }
 
 impl<T: Default + Read> Read for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(&mut self, cx: &Cx, d: D) -> Result<bool, D::Error> {
-        let outer = (cx.list.get(), cx.index.get());
         Each::new(cx, cx.key.get(), |row| self.push(row)).deserialize(d)?;
-        cx.list.set(outer.0);
-        cx.index.set(outer.1);
         Ok(true)
     }
 }
@@ -890,6 +982,9 @@ macro_rules! wire {
             }
             fn keep(&mut self, extra: $crate::map::json::Extra) {
                 self.extra = extra;
+            }
+            fn kept(&self) -> &$crate::map::json::Extra {
+                &self.extra
             }
         }
         impl $crate::map::json::Write for $name {
@@ -960,6 +1055,16 @@ impl Out {
     }
 
     pub(super) fn list<T: Write>(&mut self, key: &str, rows: impl IntoIterator<Item = T>) {
+        self.with_strays(key, rows, &[]);
+    }
+
+    /// A list of rows, then the strays that were read from a list of this name.
+    pub(super) fn with_strays<T: Write>(
+        &mut self,
+        key: &str,
+        rows: impl IntoIterator<Item = T>,
+        strays: &[super::Stray],
+    ) {
         if !self.overridden.is_empty() && self.overridden.iter().any(|k| k == key) {
             return;
         }
@@ -969,6 +1074,10 @@ impl Out {
         for row in rows {
             self.comma();
             row.write(self);
+        }
+        for stray in strays.iter().filter(|s| s.list == key) {
+            self.comma();
+            self.bytes.extend_from_slice(stray.json.as_bytes());
         }
         self.bytes.push(b']');
     }
@@ -1057,26 +1166,20 @@ impl Write for Verbatim<'_> {
     }
 }
 
-impl Out {
-    /// A list of rows, then the strays that were read from a list of this name.
-    pub(super) fn with_strays<T: Write>(&mut self, key: &str, rows: Vec<T>, strays: &[super::Stray]) {
-        self.comma();
-        self.string(key);
-        self.bytes.push(b':');
-        self.bytes.push(b'[');
-        for row in rows {
-            self.comma();
-            row.write(self);
-        }
-        for stray in strays.iter().filter(|s| s.list == key) {
-            self.comma();
-            self.bytes.extend_from_slice(stray.json.as_bytes());
-        }
-        self.bytes.push(b']');
-    }
-}
-
 impl super::Stray {
+    /// Unknown members of an object whose known ones are lists of the model; `name` is its own.
+    pub(super) fn rest(name: &str, extra: &Extra) -> Option<Self> {
+        let json = format!("{{{}}}", extra.own());
+        (!extra.own().is_empty()).then(|| Self { list: name.to_owned(), json })
+    }
+
+    /// The inverse of [`Stray::rest`].
+    pub(super) fn rest_of(strays: &[Self], name: &str) -> Extra {
+        let json = strays.iter().find(|s| s.list == name).map_or("{}", |s| &s.json);
+        let members = json.strip_prefix('{').and_then(|j| j.strip_suffix('}')).unwrap_or_default();
+        Extra::from_text(members.to_owned(), String::new())
+    }
+
     pub(super) fn new<T: Write>(list: &'static str, row: &T) -> Self {
         let mut out = Out::default();
         row.write(&mut out);

@@ -17,7 +17,7 @@ mod v4;
 pub use convert::Loss;
 pub use info::{AudioData, AudioRegion, DifficultyInfo, Info, LoudnessRegion, RANKS, rank_of};
 pub use json::{Extra, read_text};
-pub use song::{Category, Level, Song};
+pub use song::{Category, Files, Level, Song, SongLosses};
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -450,6 +450,9 @@ pub struct Stats {
     pub nps: f64,
 }
 
+/// A level file, the light show file that version 4 has beside it, and what was lost.
+pub type Written = (Vec<u8>, Option<Vec<u8>>, Vec<Loss>);
+
 /// Applies `$body` to every row collection of a difficulty that is ordered by `beat`.
 macro_rules! for_each_row_kind {
     ($difficulty:expr, $rows:ident => $body:expr) => {{
@@ -549,11 +552,11 @@ impl json::Reader for LevelReader {
 
     fn read<'de, D: Deserializer<'de>>(&self, text: &'de str, cx: &json::Cx, d: D) -> Result<Difficulty, D::Error> {
         let stated = json::peek_version(text);
+        let read_version = |old: bool, text: &str| {
+            info::version_of(text, cx.file, if old { "/_version" } else { "/version" }).map_err(|e| cx.fail(e))
+        };
         let mut version = match &stated {
-            Some((old, v)) => {
-                let pointer = if *old { "/_version" } else { "/version" };
-                info::version_of(v, cx.file, pointer).map_err(|e| cx.fail(e))?
-            }
+            Some((old, v)) => read_version(*old, v)?,
             None => {
                 cx.warn("no-version", || "no version is stated; the layout was taken from the fields".into());
                 let major =
@@ -562,32 +565,50 @@ impl json::Reader for LevelReader {
             }
         };
         // A file with both version fields is read by the newer one, whichever comes first.
-        if matches!(stated, Some((true, _))) && text.contains("\"version\":") && text.contains("\"colorNotes\":") {
+        let other = match &stated {
+            Some((true, _)) if text.contains("\"version\"") && text.contains("\"colorNotes\"") => Some("version"),
+            Some((false, _)) if text.contains("\"_version\"") => Some("_version"),
+            _ => None,
+        };
+        if let Some((key, other)) = other.and_then(|key| json::peek(text, &[key])) {
+            if key == "version" {
+                version = read_version(false, &other)?;
+            }
             cx.warn("two-versions", || {
-                "both `_version` and `version` are stated; the fields of version 3 were read".into()
+                format!("both `_version` and `version` are stated; the fields of version {} were read", version.major)
             });
-            version = v3::WRITTEN;
         }
-        d.deserialize_any(LevelVisitor { cx, version })
+        d.deserialize_any(LevelVisitor { cx, version, stated: stated.is_some() })
     }
 }
 
 struct LevelVisitor<'a, 'c> {
     cx: &'a json::Cx<'c>,
     version: Version,
+    stated: bool,
 }
 
 /// Feeds every member to the reader of one version.
 macro_rules! read_members {
     ($map:ident, $cx:expr, $level:ident) => {
+        let mut known: Vec<std::borrow::Cow<str>> = Vec::new();
         while let Some(key) = $map.next_key_seed(json::Key)? {
             if key == "version" || key == "_version" {
                 $map.next_value::<serde::de::IgnoredAny>()?;
             } else if !$level.member(&key, $cx, &mut $map)? {
                 $level.keep(&key, &mut $map)?;
+            } else if known.contains(&key) {
+                $cx.warn("member-twice", || format!("the member {key:?} is there more than once; all were read"));
+            } else {
+                known.push(key);
             }
         }
     };
+}
+
+/// Whether a file says nothing that is unknown: then it is what it was taken for, with everything left out.
+fn nothing_unknown(extra: &Extra) -> bool {
+    extra.members().keys().all(|key| key == "customData" || key == "_customData")
 }
 
 impl<'de> Visitor<'de> for LevelVisitor<'_, '_> {
@@ -598,7 +619,7 @@ impl<'de> Visitor<'de> for LevelVisitor<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Difficulty, A::Error> {
-        let Self { cx, version } = self;
+        let Self { cx, version, stated } = self;
         let (level, recognised) = match version.major {
             1 | 2 => {
                 let mut level = v2::LevelV2::new(version);
@@ -619,7 +640,10 @@ impl<'de> Visitor<'de> for LevelVisitor<'_, '_> {
                 (level.finish(version, cx), recognised)
             }
         };
-        if !recognised {
+        cx.checked().map_err(|e| cx.fail(e))?;
+        // From game 1.31 on every list may be left out.
+        let bare = stated && nothing_unknown(&level.extra);
+        if !recognised && !bare {
             let problem = "found none of a level's lists (notes, bombs, walls, events), expected a Beat Saber level; \
                            a file of that name may belong to something else"
                 .into();
@@ -627,6 +651,11 @@ impl<'de> Visitor<'de> for LevelVisitor<'_, '_> {
         }
         Ok(level)
     }
+}
+
+/// Order of beats, for all numbers; 0 and -0 are one beat.
+fn by_beat(a: f64, b: f64) -> std::cmp::Ordering {
+    (a + 0.0).total_cmp(&(b + 0.0))
 }
 
 impl Difficulty {
@@ -653,7 +682,7 @@ impl Difficulty {
                     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<v4::LightsV4, A::Error> {
                         let mut lights = v4::LightsV4::default();
                         read_members!(map, self.0, lights);
-                        if !lights.recognised {
+                        if !lights.recognised && !nothing_unknown(&lights.extra.clone().finish()) {
                             let problem =
                                 "found none of a light show's lists, expected a light show of version 4".into();
                             return Err(self.0.fail(Error::Map { place: Place::file(self.0.file), problem }));
@@ -668,6 +697,7 @@ impl Difficulty {
         let cx = json::Cx::new(file, limits);
         let lights = json::parse(&LightsReader, &text, &cx)?;
         lights.finish(self, &cx);
+        cx.checked()?;
         warnings.extend(cx.into_warnings());
         Ok(warnings)
     }
@@ -677,7 +707,7 @@ impl Difficulty {
     ///
     /// # Errors
     /// [`Error::Spec`] for another major version.
-    pub fn write(&self, major: Major) -> Result<(Vec<u8>, Option<Vec<u8>>, Vec<Loss>)> {
+    pub fn write(&self, major: Major) -> Result<Written> {
         let (level, lost) = convert::level(self, major)?;
         Ok(match major {
             2 => (v2::write(&level), None, lost),
@@ -689,10 +719,13 @@ impl Difficulty {
         })
     }
 
-    /// Sort every kind of row by beat, keeping the file's order within a beat.
+    /// Sort every kind of row by beat, keeping the file's order within a beat; groups of lights also by kind, since
+    /// version 3 has a list for each, and strays by list.
     pub fn sort(&mut self) {
+        self.strays.sort_by(|a, b| a.list.cmp(&b.list));
+        self.groups.sort_by_key(|g| g.kind as u8);
         for_each_row_kind!(self, rows => if !rows.is_sorted_by(|a, b| a.beat <= b.beat) {
-            rows.sort_by(|a, b| a.beat.total_cmp(&b.beat));
+            rows.sort_by(|a, b| by_beat(a.beat, b.beat));
         });
     }
 
@@ -711,6 +744,23 @@ impl Difficulty {
             last_note_s,
             nps: if span_s > 0.0 { self.notes.len() as f64 / span_s } else { 0.0 },
         }
+    }
+
+    /// The beat at which the last object or event begins or ends, 0 for an empty level.
+    pub fn last_beat(&self) -> f64 {
+        let rows = [
+            self.notes.last().map(|r| r.beat),
+            self.bombs.last().map(|r| r.beat),
+            self.lights.last().map(|r| r.beat),
+            self.boosts.last().map(|r| r.beat),
+            self.rotations.last().map(|r| r.beat),
+            self.tempo.last().map(|r| r.beat),
+            self.groups.last().map(|r| r.beat),
+        ];
+        let ends = self.obstacles.iter().map(|r| r.beat + r.duration_beats.max(0.0));
+        let ends = ends.chain(self.arcs.iter().map(|r| r.beat.max(r.tail_beat)));
+        let ends = ends.chain(self.chains.iter().map(|r| r.beat.max(r.tail_beat)));
+        rows.into_iter().flatten().chain(ends).fold(0.0, f64::max)
     }
 
     /// The clock of this level: tempo events of v1–v3 over the song's base tempo. For v4 levels see [`Song::clock`].

@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::convert::Losses;
 use super::pack::Pack;
 use super::rules::media::vorbis_length;
-use super::{AudioData, AudioRegion, Difficulty, DifficultyInfo, Info, Loss, Major, TempoEvent, info, read_level};
-use crate::timing::TempoMap;
+use super::{
+    AudioData, AudioRegion, Difficulty, DifficultyInfo, Extra, Info, Loss, Major, TempoEvent, info, read_level,
+};
+use crate::timing::{Region, TempoMap};
 use crate::{Error, Limits, Place, Result, Warning};
 
 /// A level of a song: what the Info says of it, and the level itself or why it could not be read.
@@ -100,6 +102,11 @@ impl Level {
     }
 }
 
+/// Files by name.
+pub type Files = Vec<(String, Vec<u8>)>;
+/// What was lost, by difficulty ("" for the song).
+pub type SongLosses = Vec<(String, Loss)>;
+
 /// A level pack as the model sees it.
 #[derive(Debug)]
 pub struct Song {
@@ -125,7 +132,7 @@ impl Song {
     /// Reads a pack. A level that cannot be read stays in `levels` with its error.
     ///
     /// # Errors
-    /// Whatever keeps the Info file from being read.
+    /// Whatever keeps the Info file from being read; [`Error::Limit`] when the levels it names are too large together.
     pub fn read(pack: &Pack, limits: &Limits) -> Result<Self> {
         let mut song = Self::read_maps(pack, limits)?;
         if let Some(name) = pack.find(&song.info.audio_file).filter(|n| !n.is_empty()) {
@@ -146,6 +153,7 @@ impl Song {
         let mut digest = Digest::default();
         digest.update(&bytes);
         let audio_data = read_audio_data(pack, &info, limits, &mut digest, &mut warnings)?;
+        check_named(pack, &info.difficulties, limits)?;
         let mut levels = Vec::with_capacity(info.difficulties.len());
         for entry in std::mem::take(&mut info.difficulties) {
             let mut level = read_one(pack, entry, limits, &mut digest);
@@ -245,12 +253,17 @@ impl Song {
     ///
     /// # Errors
     /// [`Error::Spec`] for another version; [`Error::Map`] when two files would get one name.
-    pub fn write(&self, major: Major) -> Result<(Vec<(String, Vec<u8>)>, Vec<(String, Loss)>)> {
-        let mut lost: Vec<(String, Loss)> = Vec::new();
-        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    pub fn write(&self, major: Major) -> Result<(Files, SongLosses)> {
+        let mut lost = SongLosses::new();
+        let mut files = Files::new();
         let (mut out, info_lost) = self.info_for(major);
         lost.extend(info_lost.into_iter().map(|l| (String::new(), l)));
-        let mut shared_tempo: Option<Vec<(f64, f64)>> = None;
+        let audio_data = if major == 4 { Some(self.audio_data_for_4()?) } else { None };
+        // What times every level once it is version 4.
+        let audio_clock = match audio_data.as_ref().and_then(AudioData::clock) {
+            Some(clock) => clock,
+            None => TempoMap::constant(self.info.bpm, 0.0)?,
+        };
         for level in &self.levels {
             let name = format!("{} {}", level.info.characteristic, level.info.difficulty);
             let mut entry = level.info.clone();
@@ -268,19 +281,28 @@ impl Song {
                 d.tempo = self.tempo_events(&mut lost);
             }
             if major == 4 && d.version.major < 4 {
-                let tempo: Vec<(f64, f64)> = d.tempo.iter().map(|e| (e.beat, e.bpm)).collect();
-                if shared_tempo.get_or_insert_with(|| tempo.clone()) != &tempo {
+                if !same_clock(&self.clock(&d)?, &audio_clock) {
                     let what =
-                        "tempo changes that differ from the first level's (version 4 has one tempo for all)".into();
+                        "tempo changes that differ from the song's (version 4 has one tempo for all levels)".into();
                     lost.push((name.clone(), Loss { what, count: 1 }));
                 }
+                let more = d.tempo.iter().filter(|e| !e.extra.is_empty()).count();
+                if more > 0 {
+                    lost.push((
+                        name.clone(),
+                        Loss { what: "extra fields of tempo changes".into(), count: more as u64 },
+                    ));
+                }
+                d.tempo.clear();
             }
             let (beatmap, lightshow, level_lost) = d.write(major)?;
             lost.extend(level_lost.into_iter().map(|l| (name.clone(), l)));
             match lightshow {
                 Some(bytes) => {
                     if entry.lightshow_file.is_empty() {
-                        let stem = entry.file.split('.').next().unwrap_or("Level");
+                        // `Expert.beatmap.dat` and `Expert.dat` both have their lights in `Expert.lightshow.dat`.
+                        let stem = entry.file.strip_suffix(".dat").unwrap_or(&entry.file);
+                        let stem = stem.strip_suffix(".beatmap").unwrap_or(stem);
                         entry.lightshow_file = format!("{stem}.lightshow.dat");
                     }
                     push_file(&mut files, &entry.lightshow_file, bytes)?;
@@ -288,18 +310,27 @@ impl Song {
                 None => entry.lightshow_file.clear(),
             }
             push_file(&mut files, &entry.file, beatmap)?;
-            adapt_entry(&mut entry, &self.info, major);
+            lost.extend(adapt_entry(&mut entry, &self.info, major).into_iter().map(|l| (name.clone(), l)));
             out.difficulties.push(entry);
         }
-        if major == 4 {
-            let data = match &self.audio_data {
-                Some(data) if self.info.version.major == 4 => data.clone(),
-                _ => self.audio_data_of(&shared_tempo.unwrap_or_default())?,
-            };
+        if let Some(data) = audio_data {
             push_file(&mut files, &out.audio_data_file, info::write_audio_data(&data))?;
         }
-        files.insert(0, ("Info.dat".into(), info::write_info(&out, major)));
+        push_file(&mut files, "Info.dat", info::write_info(&out, major))?;
+        files.rotate_right(1);
         Ok((files, lost))
+    }
+
+    /// The audio data of the song, or one that says what the first readable level's tempo events say.
+    fn audio_data_for_4(&self) -> Result<AudioData> {
+        match &self.audio_data {
+            Some(data) if self.info.version.major == 4 => Ok(data.clone()),
+            _ => {
+                let first = self.levels.iter().find_map(|l| l.level.as_ref().ok().filter(|d| d.version.major < 4));
+                let tempo: Vec<_> = first.iter().flat_map(|d| &d.tempo).map(|e| (e.beat, e.bpm)).collect();
+                self.audio_data_of(&tempo)
+            }
+        }
     }
 
     /// The Info without its levels in the layout of `major`.
@@ -307,26 +338,20 @@ impl Song {
         let mut out = self.info.clone();
         let mut lost = Losses::default();
         let from_4 = self.info.version.major == 4;
-        if major == 4 && !from_4 {
-            lost.add("song time offset", usize::from(out.offset_s != 0.0));
-            lost.add("shuffle", usize::from(out.shuffle != 0.0));
-            lost.add("custom data of a characteristic", out.sets.iter().filter(|s| !s.1.is_empty()).count());
-            if out.environments.is_empty() {
-                out.environments = [&out.environment, &out.all_directions_environment]
-                    .into_iter()
-                    .filter(|e| !e.is_empty())
-                    .cloned()
-                    .collect();
-            }
-            out.color_schemes = out.color_schemes.iter().map(info::scheme_to_v4).collect();
-            out.audio_data_file = "AudioData.dat".into();
-            out.preview_file = out.audio_file.clone();
-            out.song_duration_s = self.audio_seconds().unwrap_or(0.0);
+        let levels = || self.levels.iter().map(|l| &l.info);
+        if self.info.version.major == 1 {
+            lost.add("audio files of single levels", levels().filter(|l| l.audio_file != out.audio_file).count());
         }
         if major < 4 && from_4 {
-            let lighters = self.levels.iter().filter(|l| !l.info.lighters.is_empty()).count();
-            lost.add("names of lighters", lighters);
+            lost.add("names of lighters", levels().filter(|l| !l.lighters.is_empty()).count());
+            let first = levels().next().map(|l| &l.mappers);
+            lost.add("mappers of single levels", levels().filter(|l| Some(&l.mappers) != first).count());
+            let regions = self.audio_data.as_ref().map_or(0, |a| a.loudness.len());
+            lost.add("loudness", regions + usize::from(out.lufs != 0.0));
+            lost.add("audio of the preview", usize::from(out.preview_file != out.audio_file));
             out.environment = out.environments.first().cloned().unwrap_or_default();
+            let half = |s: &&Value| s.get("overrideNotes") != s.get("overrideLights");
+            lost.add("colour schemes for notes or lights alone", out.color_schemes.iter().filter(half).count());
             out.color_schemes = out.color_schemes.iter().map(info::scheme_to_v2).collect();
         }
         if out.environment.is_empty() {
@@ -335,23 +360,28 @@ impl Song {
         if out.all_directions_environment.is_empty() {
             out.all_directions_environment = "GlassDesertEnvironment".into();
         }
+        if major == 4 && !from_4 {
+            lost.add("song time offset", usize::from(out.offset_s != 0.0));
+            lost.add("shuffle", usize::from(out.shuffle != 0.0));
+            lost.add("custom data of a characteristic", out.sets.iter().filter(|s| !s.1.is_empty()).count());
+            if out.environments.is_empty() {
+                out.environments = vec![out.environment.clone(), out.all_directions_environment.clone()];
+            }
+            out.color_schemes = out.color_schemes.iter().map(info::scheme_to_v4).collect();
+            out.preview_file = out.audio_file.clone();
+            out.song_duration_s = self.audio_seconds().unwrap_or(0.0);
+        }
+        if major == 4 && out.audio_data_file.is_empty() {
+            out.audio_data_file = "AudioData.dat".into();
+        }
         if from_4 != (major == 4) {
-            for key in out.extra.members().keys().filter(|k| !k.ends_with("customData") && !k.ends_with("_customData"))
-            {
-                lost.add(format!("field {key} of the Info"), 1);
-            }
-            let custom = out.extra.custom();
-            out.extra = super::Extra::default();
-            if !custom.is_empty() {
-                let name = if major == 4 { "customData" } else { "_customData" };
-                out.extra.set(name, Value::Object(renamed(custom, major)));
-            }
+            out.extra = across(&out.extra, major, "the Info", &mut lost);
         }
         (out, lost.into_vec())
     }
 
     /// Tempo events that say what the audio data says.
-    fn tempo_events(&self, lost: &mut Vec<(String, Loss)>) -> Vec<TempoEvent> {
+    fn tempo_events(&self, lost: &mut SongLosses) -> Vec<TempoEvent> {
         let Some(clock) = self.audio_data.as_ref().and_then(AudioData::clock) else { return Vec::new() };
         if clock.seconds(0.0).abs() > 0.001 && lost.iter().all(|l| !l.1.what.starts_with("time of beat 0")) {
             let what = format!("time of beat 0 ({:.3} s; before version 4 it is always 0)", clock.seconds(0.0));
@@ -363,25 +393,28 @@ impl Song {
         if regions.len() == 1 && same(regions[0].bpm) {
             return Vec::new();
         }
-        regions.iter().map(|r| TempoEvent { beat: r.beat, bpm: r.bpm, extra: super::Extra::default() }).collect()
+        // The first tempo also holds before its region, from beat 0 on.
+        let from = |i: usize, beat: f64| if i == 0 { beat.min(0.0) } else { beat };
+        let event =
+            |(i, r): (usize, &Region)| TempoEvent { beat: from(i, r.beat), bpm: r.bpm, extra: Extra::default() };
+        regions.iter().enumerate().map(event).collect()
     }
 
     /// Audio data for these tempo events. Without a known length the last region ends 10 s after the last object.
     fn audio_data_of(&self, tempo: &[(f64, f64)]) -> Result<AudioData> {
         const FREQUENCY_HZ: u32 = 44_100;
         let clock = TempoMap::from_events(self.info.bpm, tempo.iter().copied(), 0.0)?;
-        let last_beat = self.levels.iter().filter_map(|l| l.level.as_ref().ok()).flat_map(|d| {
-            let notes = d.notes.last().map(|n| n.beat);
-            let lights = d.lights.last().map(|n| n.beat);
-            [notes, lights].into_iter().flatten()
-        });
-        let guess_s = last_beat.map(|b| clock.seconds(b)).fold(0.0, f64::max) + 10.0;
+        let levels = self.levels.iter().filter_map(|l| l.level.as_ref().ok());
+        let last_beat = levels.map(Difficulty::last_beat).fold(0.0, f64::max);
+        let guess_s = clock.seconds(last_beat) + 10.0;
         let (rate, samples) = self.audio.filter(|a| a.0 > 0).unwrap_or_else(|| {
             let seconds = self.audio_seconds().unwrap_or(guess_s);
             (FREQUENCY_HZ, (seconds * f64::from(FREQUENCY_HZ)).round() as u64)
         });
-        let end_s = samples as f64 / f64::from(rate);
-        let sample = |seconds: f64| (seconds * f64::from(rate)).round().clamp(0.0, f64::from(i32::MAX)) as i32;
+        let frequency_hz = i32::try_from(rate).unwrap_or(i32::MAX);
+        let sample_count = i32::try_from(samples).unwrap_or(i32::MAX);
+        let end_s = f64::from(sample_count) / f64::from(frequency_hz);
+        let sample = |seconds: f64| (seconds * f64::from(frequency_hz)).round() as i32;
         let regions = clock.regions();
         let mut out = Vec::with_capacity(regions.len());
         for (i, r) in regions.iter().enumerate() {
@@ -402,20 +435,30 @@ impl Song {
         }
         Ok(AudioData {
             version: super::Version { major: 4, minor: 0, patch: 0 },
-            sample_count: i32::try_from(samples).unwrap_or(i32::MAX),
-            frequency_hz: i32::try_from(rate).unwrap_or(i32::MAX),
+            sample_count,
+            frequency_hz,
             regions: out,
             ..AudioData::default()
         })
     }
 }
 
+/// Whether two clocks agree to a millisecond at every change of either, and in the tempo they end with.
+fn same_clock(a: &TempoMap, b: &TempoMap) -> bool {
+    const TOLERANCE_S: f64 = 0.001;
+    let near = |beat: f64| (a.seconds(beat) - b.seconds(beat)).abs() < TOLERANCE_S;
+    let mut beats = a.regions().iter().chain(b.regions()).map(|r| r.beat).chain([0.0]);
+    let last = |clock: &TempoMap| clock.regions()[clock.regions().len() - 1].bpm;
+    // Sample positions are rounded, so that a tempo is known to a few parts in a million only.
+    beats.all(near) && (last(a) / last(b) - 1.0).abs() < 1e-5
+}
+
 /// Beat at `time_s` within one region.
-fn clock_in(region: &crate::timing::Region, time_s: f64) -> f64 {
+fn clock_in(region: &Region, time_s: f64) -> f64 {
     region.beat + (time_s - region.time_s) * region.bpm / 60.0
 }
 
-fn push_file(files: &mut Vec<(String, Vec<u8>)>, name: &str, bytes: Vec<u8>) -> Result<()> {
+fn push_file(files: &mut Files, name: &str, bytes: Vec<u8>) -> Result<()> {
     match files.iter().find(|f| f.0.eq_ignore_ascii_case(name)) {
         // Several levels may share one file.
         Some(known) if known.1 == bytes => Ok(()),
@@ -431,26 +474,43 @@ fn push_file(files: &mut Vec<(String, Vec<u8>)>, name: &str, bytes: Vec<u8>) -> 
 }
 
 /// What the Info says of one level, in the layout of `major`.
-fn adapt_entry(entry: &mut DifficultyInfo, info: &Info, major: Major) {
+fn adapt_entry(entry: &mut DifficultyInfo, info: &Info, major: Major) -> Vec<Loss> {
+    let mut lost = Losses::default();
     let from_4 = info.version.major == 4;
     if from_4 == (major == 4) {
-        return;
+        return lost.into_vec();
     }
     if major == 4 {
         if entry.mappers.is_empty() && !info.mapper.is_empty() {
             entry.mappers = vec![info.mapper.clone()];
         }
         let turning = matches!(entry.characteristic.as_str(), "360Degree" | "90Degree");
-        if info.environments.is_empty() && turning && !info.environment.is_empty() {
+        if info.environments.is_empty() && turning {
             entry.environment = 1;
         }
     }
-    let custom = entry.extra.custom();
-    entry.extra = super::Extra::default();
+    entry.extra = across(&entry.extra, major, "a level in the Info", &mut lost);
+    lost.into_vec()
+}
+
+/// What an Info file says beyond the model, as the other layout can say it: custom data, and nothing else.
+fn across(extra: &Extra, major: Major, whose: &str, lost: &mut Losses) -> Extra {
+    for (key, value) in extra.members() {
+        if !(value.is_object() && (key == "customData" || key == "_customData")) {
+            lost.add(format!("field {key} of {whose}"), 1);
+        }
+    }
+    for (name, entry) in extra.data_members() {
+        let keys = entry.as_object().into_iter().flat_map(|e| e.keys());
+        keys.for_each(|key| lost.add(format!("field {name}.{key} of {whose}"), 1));
+    }
+    let custom = extra.custom();
+    let mut out = Extra::default();
     if !custom.is_empty() {
         let name = if major == 4 { "customData" } else { "_customData" };
-        entry.extra.set(name, Value::Object(renamed(custom, major)));
+        out.set(name, Value::Object(renamed(custom, major)));
     }
+    out
 }
 
 /// SongCore's members carry an underscore before version 4 and none in it.
@@ -517,6 +577,15 @@ fn read_audio_data(
             Ok(None)
         }
     }
+}
+
+/// An Info file can name one file many times: what that unpacks to counts each time.
+fn check_named(pack: &Pack, levels: &[DifficultyInfo], limits: &Limits) -> Result<()> {
+    let files = levels.iter().flat_map(|l| [&l.file, &l.lightshow_file]);
+    let found = files.filter_map(|name| pack.size(name)).fold(0, u64::saturating_add);
+    let limit = limits.unpacked_bytes;
+    let place = Place::file(pack.info_name());
+    if found > limit { Err(Error::Limit { name: "unpacked_bytes", limit, found, place }) } else { Ok(()) }
 }
 
 fn read_one(pack: &Pack, info: DifficultyInfo, limits: &Limits, digest: &mut Digest) -> Level {

@@ -6,11 +6,13 @@ use serde_json::Value;
 use super::json::{Cx, Each, Extra, Keeper, Out, wire};
 use super::{
     Arc, Bomb, Boost, Difficulty, Keyword, Light, Note, Obstacle, Rotation, Stray, TempoEvent, Version, Waypoint,
+    by_beat,
 };
 
 /// What is written.
 pub(super) const WRITTEN: Version = Version { major: 2, minor: 6, patch: 0 };
 
+const KEYWORDS: &str = "_specialEventsKeywordFilters";
 const NOTE_LEFT: i32 = 0;
 const NOTE_RIGHT: i32 = 1;
 const NOTE_BOMB: i32 = 3;
@@ -76,6 +78,11 @@ wire! {
     KeywordV2 { keyword: String = "_keyword", events: Vec<i32> = "_specialEvents" }
 }
 
+/// Whether an event of this type is no light but something that the model has a row of its own for.
+pub(super) fn is_special_event(kind: i32) -> bool {
+    [EVENT_BOOST, EVENT_ROTATION_EARLY, EVENT_ROTATION_LATE, EVENT_TEMPO].contains(&kind)
+}
+
 /// A level file of version 1 or 2 while it is read.
 pub(super) struct LevelV2 {
     pub(super) level: Difficulty,
@@ -102,9 +109,11 @@ impl LevelV2 {
                 let WaypointV2 { beat, x, y, direction, extra } = row;
                 d.waypoints.push(Waypoint { beat, x, y, direction, extra });
             }))?,
-            "_specialEventsKeywordFilters" => {
+            KEYWORDS => {
                 let mut filters = KeywordsV2::default();
+                cx.at_key(KEYWORDS);
                 map.next_value_seed(super::json::Into(cx, &mut filters))?;
+                d.strays.extend(Stray::rest(KEYWORDS, &filters.extra));
                 d.keywords = filters
                     .keywords
                     .into_iter()
@@ -132,7 +141,7 @@ impl LevelV2 {
     }
 }
 
-fn is_fake(extra: &Extra) -> bool {
+pub(super) fn is_fake(extra: &Extra) -> bool {
     extra.own().contains("\"_fake\"") && extra.custom().get("_fake") == Some(&Value::Bool(true))
 }
 
@@ -289,7 +298,7 @@ fn obstacle_row(o: &Obstacle) -> ObstacleV2 {
 
 /// Rows of several lists as one, sorted by beat; on one beat the lists keep their order.
 fn merged<T>(mut rows: Vec<T>, beat: impl Fn(&T) -> f64) -> Vec<T> {
-    rows.sort_by(|a, b| beat(a).total_cmp(&beat(b)));
+    rows.sort_by(|a, b| by_beat(beat(a), beat(b)));
     rows
 }
 
@@ -306,7 +315,7 @@ pub(super) fn write(d: &Difficulty) -> Vec<u8> {
     events.extend(d.rotations.iter().map(|e| {
         let kind = if e.late == 0 { EVENT_ROTATION_EARLY } else { EVENT_ROTATION_LATE };
         let step = ROTATION_DEGREES.iter().position(|&d| d == e.degrees);
-        event(e.beat, kind, step.map_or((e.degrees + ROTATION_PRECISE) as i32, |s| s as i32), 1.0, &e.extra)
+        event(e.beat, kind, step.map_or((e.degrees + ROTATION_PRECISE).round() as i32, |s| s as i32), 1.0, &e.extra)
     }));
     events.extend(d.boosts.iter().map(|e| event(e.beat, EVENT_BOOST, i32::from(e.on), 1.0, &e.extra)));
     events.extend(d.lights.iter().map(|e| event(e.beat, e.kind, e.value, e.brightness, &e.extra)));
@@ -342,10 +351,8 @@ pub(super) fn write(d: &Difficulty) -> Vec<u8> {
         out.with_strays("_events", events, &d.strays);
         out.list("_sliders", arcs);
         out.list("_waypoints", waypoints);
-        out.member(
-            "_specialEventsKeywordFilters",
-            &KeywordsV2 { keywords: keywords.collect(), extra: Extra::default() },
-        );
+        let extra = Stray::rest_of(&d.strays, KEYWORDS);
+        out.member(KEYWORDS, &KeywordsV2 { keywords: keywords.collect(), extra });
     });
     out.into_bytes()
 }

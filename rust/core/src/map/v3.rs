@@ -3,7 +3,7 @@
 use serde::de::MapAccess;
 use serde_json::Value;
 
-use super::json::{self, Cx, Each, Extra, Into, Json, Keeper, Out, Reader, Verbatim, Write, wire};
+use super::json::{self, Cx, Each, Extra, Into, Json, Keeper, Out, Reader, Write, wire};
 use super::{
     Arc, Bomb, Boost, BoxEvent, Chain, Difficulty, EventBox, EventBoxGroup, GroupKind, IndexFilter, Keyword, Light,
     Note, Obstacle, Rotation, Stray, TempoEvent, Version, Waypoint,
@@ -74,8 +74,11 @@ wire! {
     FxEventV3 { beat: f64 = "b", previous: i32 = "p", easing: i32 = "i", value: f64 = "v" }
 }
 
+pub(super) const KEYWORDS: &str = "basicEventTypesWithKeywords";
+const FX_EVENTS: &str = "_fxEventsCollection";
+
 /// The lists that mods keep fake objects in, inside the level's custom data.
-const FAKES: [&str; 4] = ["fakeColorNotes", "fakeBombNotes", "fakeObstacles", "fakeBurstSliders"];
+pub(super) const FAKES: [&str; 4] = ["fakeColorNotes", "fakeBombNotes", "fakeObstacles", "fakeBurstSliders"];
 
 /// A level file of version 3 while it is read.
 pub(super) struct LevelV3 {
@@ -106,11 +109,11 @@ impl LevelV3 {
             "colorNotes" => map.next_value_seed(Each::new(cx, "colorNotes", |r: NoteV3| d.notes.push(r.into())))?,
             "bombNotes" => map.next_value_seed(Each::new(cx, "bombNotes", |r: BombV3| d.bombs.push(r.into())))?,
             "obstacles" => {
-                map.next_value_seed(Each::new(cx, "obstacles", |r: ObstacleV3| d.obstacles.push(r.into())))?
+                map.next_value_seed(Each::new(cx, "obstacles", |r: ObstacleV3| d.obstacles.push(r.into())))?;
             }
             "sliders" => map.next_value_seed(Each::new(cx, "sliders", |r: SliderV3| d.arcs.push(r.into())))?,
             "burstSliders" => {
-                map.next_value_seed(Each::new(cx, "burstSliders", |r: BurstV3| d.chains.push(r.into())))?
+                map.next_value_seed(Each::new(cx, "burstSliders", |r: BurstV3| d.chains.push(r.into())))?;
             }
             "basicBeatmapEvents" => map.next_value_seed(Each::new(cx, "basicBeatmapEvents", |r: EventV3| {
                 let EventV3 { beat, kind, value, brightness, extra } = r;
@@ -119,7 +122,7 @@ impl LevelV3 {
             "colorBoostBeatmapEvents" => {
                 map.next_value_seed(Each::new(cx, "colorBoostBeatmapEvents", |r: BoostV3| {
                     d.boosts.push(Boost { beat: r.beat, on: r.on, extra: r.extra });
-                }))?
+                }))?;
             }
             "rotationEvents" => map.next_value_seed(Each::new(cx, "rotationEvents", |r: RotationV3| {
                 d.rotations.push(Rotation { beat: r.beat, late: r.late, degrees: r.degrees, extra: r.extra });
@@ -147,16 +150,20 @@ impl LevelV3 {
                 let groups = &mut self.fx_groups;
                 map.next_value_seed(Each::new(cx, "vfxEventBoxGroups", |r: FxGroupV3| groups.push(r)))?;
             }
-            "_fxEventsCollection" => {
+            FX_EVENTS => {
+                cx.at_key(FX_EVENTS);
                 map.next_value_seed(Into(cx, &mut self.fx_events))?;
             }
-            "basicEventTypesWithKeywords" => {
+            KEYWORDS => {
                 let mut filters = KeywordsV3::default();
+                cx.at_key(KEYWORDS);
                 map.next_value_seed(Into(cx, &mut filters))?;
+                d.strays.extend(Stray::rest(KEYWORDS, &filters.extra));
                 d.keywords = keywords_from(filters.keywords);
                 return Ok(true);
             }
             "useNormalEventsAsCompatibleEvents" => {
+                cx.at_key("useNormalEventsAsCompatibleEvents");
                 map.next_value_seed(Into(cx, &mut d.compatible_events))?;
                 return Ok(true);
             }
@@ -172,14 +179,23 @@ impl LevelV3 {
     }
 
     pub(super) fn finish(mut self, cx: &Cx) -> Difficulty {
-        let events = &self.fx_events.floats;
-        for group in self.fx_groups {
-            let row = fx_group(group, events, cx);
-            self.level.groups.push(row);
+        let FxEventsV3 { floats, ints, mut extra } = self.fx_events;
+        let mut used = vec![false; floats.len()];
+        for (i, group) in self.fx_groups.into_iter().enumerate() {
+            cx.at_row("vfxEventBoxGroups", i);
+            self.level.groups.push(fx_group(group, &floats, &mut used, cx));
         }
-        if let Some(Value::Array(ints)) = &self.fx_events.ints.0 {
-            self.level.strays.extend(ints.iter().map(|e| Stray { list: "_il".into(), json: e.to_string() }));
+        // Events that no box points to, and integer effects, which the game does not have.
+        let unused = floats.iter().zip(&used).filter(|(_, used)| !**used);
+        self.level.strays.extend(unused.map(|(event, _)| Stray::new("_fl", event)));
+        match ints.0 {
+            Some(Value::Array(ints)) => {
+                self.level.strays.extend(ints.iter().map(|e| Stray { list: "_il".into(), json: e.to_string() }));
+            }
+            Some(other) if !other.is_null() => extra.set("_il", other),
+            _ => {}
         }
+        self.level.strays.extend(Stray::rest(FX_EVENTS, &extra));
         self.level.extra = self.extra.finish();
         take_fakes(&mut self.level, cx);
         self.level.sort();
@@ -206,7 +222,8 @@ fn take_fakes(d: &mut Difficulty, cx: &Cx) {
     if !d.extra.own().contains("\"fake") {
         return;
     }
-    let mut custom = d.extra.custom();
+    let Some(Value::Object(mut custom)) = d.extra.get("customData") else { return };
+    let mut changed = false;
     for key in FAKES {
         let Some(list) = custom.get(key).filter(|l| l.as_array().is_some_and(|l| !l.is_empty())) else { continue };
         let taken = match key {
@@ -223,18 +240,23 @@ fn take_fakes(d: &mut Difficulty, cx: &Cx) {
         };
         if taken {
             custom.shift_remove(key);
+            changed = true;
         }
     }
-    d.extra.set("customData", Value::Object(custom));
+    if changed && custom.is_empty() {
+        d.extra.remove("customData");
+    } else if changed {
+        d.extra.set("customData", Value::Object(custom));
+    }
 }
 
 pub(super) fn keywords_from(rows: Vec<KeywordV3>) -> Vec<Keyword> {
     rows.into_iter().map(|k| Keyword { keyword: k.keyword, events: k.events, extra: k.extra }).collect()
 }
 
-pub(super) fn keywords_wire(rows: &[Keyword]) -> KeywordsV3 {
+pub(super) fn keywords_wire(d: &Difficulty) -> KeywordsV3 {
     let row = |k: &Keyword| KeywordV3 { keyword: k.keyword.clone(), events: k.events.clone(), extra: k.extra.clone() };
-    KeywordsV3 { keywords: rows.iter().map(row).collect(), extra: Extra::default() }
+    KeywordsV3 { keywords: d.keywords.iter().map(row).collect(), extra: Stray::rest_of(&d.strays, KEYWORDS) }
 }
 
 /// Both directions between a wire row and a model row with the same field names; the model's other fields stay 0.
@@ -336,6 +358,7 @@ macro_rules! groups {
     ($($kind:ident $group:ident $boxed:ident [$($axis:ident)*])*) => {$(
         impl From<$boxed> for EventBox {
             fn from(w: $boxed) -> Self {
+                #[allow(clippy::needless_update)]
                 Self {
                     filter: w.filter.into(),
                     beat_distribution: w.beat_distribution,
@@ -387,19 +410,20 @@ groups! {
     Translation TranslationGroupV3 TranslationBoxV3 [axis invert]
 }
 
-fn fx_group(w: FxGroupV3, events: &[FxEventV3], cx: &Cx) -> EventBoxGroup {
+fn fx_group(w: FxGroupV3, events: &[FxEventV3], used: &mut [bool], cx: &Cx) -> EventBoxGroup {
     let mut extra = w.extra;
     if w.kind != 1 {
         extra.set("t", w.kind.into());
     }
-    let event = |index: &i32| {
-        usize::try_from(*index).ok().and_then(|i| events.get(i)).cloned().map_or_else(
-            || {
-                cx.warn("index-out-of-range", || format!("found effect index {index}, the list has {}", events.len()));
-                BoxEvent::default()
-            },
-            BoxEvent::from,
-        )
+    let mut event = |index: &i32| {
+        let Some((i, event)) = usize::try_from(*index).ok().and_then(|i| Some((i, events.get(i)?))) else {
+            cx.warn("index-out-of-range", || {
+                format!("found index {index} into _fl, which has {} entries; read as all zero", events.len())
+            });
+            return BoxEvent::default();
+        };
+        used[i] = true;
+        if cx.may_copy(&event.extra) { event.clone().into() } else { BoxEvent::default() }
     };
     let boxes = w.boxes.into_iter().map(|b| EventBox {
         filter: b.filter.into(),
@@ -409,7 +433,7 @@ fn fx_group(w: FxGroupV3, events: &[FxEventV3], cx: &Cx) -> EventBoxGroup {
         value_distribution_type: b.value_distribution_type,
         affects_first: b.affects_first,
         easing: b.easing,
-        events: b.events.iter().map(event).collect(),
+        events: b.events.iter().map(&mut event).collect(),
         extra: b.extra,
         ..EventBox::default()
     });
@@ -499,24 +523,23 @@ pub(super) fn write(d: &Difficulty) -> Vec<u8> {
         out.list("lightRotationEventBoxGroups", of_kind(GroupKind::Rotation).map(RotationGroupV3::from));
         out.list("lightTranslationEventBoxGroups", of_kind(GroupKind::Translation).map(TranslationGroupV3::from));
         out.list("vfxEventBoxGroups", fx_groups);
-        let ints = d.strays.iter().filter(|s| s.list == "_il").map(|s| s.json.as_str()).collect::<Vec<_>>().join(",");
-        out.member("_fxEventsCollection", &FxEventsWritten { floats: &fx_events, ints: &format!("[{ints}]") });
-        out.member("basicEventTypesWithKeywords", &keywords_wire(&d.keywords));
+        out.member(FX_EVENTS, &FxEventsWritten { floats: &fx_events, strays: &d.strays });
+        out.member(KEYWORDS, &keywords_wire(d));
         out.member("useNormalEventsAsCompatibleEvents", &d.compatible_events);
     });
     out.into_bytes()
 }
 
 struct FxEventsWritten<'a> {
-    floats: &'a Vec<FxEventV3>,
-    ints: &'a str,
+    floats: &'a [FxEventV3],
+    strays: &'a [Stray],
 }
 
 impl Write for FxEventsWritten<'_> {
     fn write(&self, out: &mut Out) {
-        out.object(&Extra::default(), |out| {
-            out.member("_fl", self.floats);
-            out.member("_il", &Verbatim(self.ints));
+        out.object(&Stray::rest_of(self.strays, FX_EVENTS), |out| {
+            out.with_strays("_fl", self.floats, self.strays);
+            out.with_strays("_il", [] as [&FxEventV3; 0], self.strays);
         });
     }
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde::de::MapAccess;
 
-use super::json::{Cx, Each, Extra, Into, Keeper, Out, Verbatim, Write, wire};
-use super::v3::{FilterWire, KeywordsV3, keywords_from, keywords_wire};
+use super::json::{Cx, Each, Extra, Into, Keeper, Out, Verbatim, Wire, Write, wire};
+use super::v3::{FilterWire, KEYWORDS, KeywordsV3, keywords_from, keywords_wire};
 use super::{
     Arc, Bomb, Boost, BoxEvent, Chain, Difficulty, EventBox, EventBoxGroup, GroupKind, Light, NjsEvent, Note, Obstacle,
-    Rotation, Version, Waypoint,
+    Rotation, Stray, Version, Waypoint,
 };
 
 /// What is written, unless the level still turns by events: only 4.0 has those.
@@ -61,30 +61,41 @@ wire! {
 }
 
 /// The shared entry `index`; what is missing is all zero, and said.
-fn entry<T: Default + Clone>(list: &[T], index: i32, name: &str, cx: &Cx) -> T {
-    usize::try_from(index).ok().and_then(|i| list.get(i)).cloned().unwrap_or_else(|| {
+fn entry<T: Wire + Clone>(list: &[T], index: i32, name: &str, cx: &Cx) -> T {
+    let Some(found) = usize::try_from(index).ok().and_then(|i| list.get(i)) else {
         // No entries at all is how editors write a level of default objects.
         if !(list.is_empty() && index == 0) {
             cx.warn("index-out-of-range", || {
                 format!("found index {index} into {name}, which has {} entries; read as all zero", list.len())
             });
         }
-        T::default()
+        return T::default();
+    };
+    if cx.may_copy(found.kept()) { found.clone() } else { T::default() }
+}
+
+/// Rows one by one, each named as the place of what is odd about it.
+fn each_row<'a, T>(name: &'static str, rows: Vec<T>, cx: &'a Cx) -> impl Iterator<Item = T> + use<'a, T> {
+    rows.into_iter().enumerate().map(move |(i, row)| {
+        cx.at_row(name, i);
+        row
     })
 }
 
 /// Declares the lists of a file: a struct that collects them and a `member` function that reads them.
 macro_rules! lists {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $row:ty = $key:literal),* $(,)? }) => {
+    (
+        $(#[$doc:meta])* $name:ident { $($field:ident: $row:ty = $key:literal),* $(,)? }
+        and { $($single:ident: $ty:ty = $single_key:tt),* $(,)? }
+    ) => {
         $(#[$doc])*
         #[derive(Default)]
         pub(super) struct $name {
             $($field: Vec<$row>,)*
-            keywords: KeywordsV3,
-            compatible_events: Option<bool>,
-            /// Any member that only such a file has was seen.
+            $($single: $ty,)*
+            /// Any list that only such a file has was seen.
             pub(super) recognised: bool,
-            extra: Keeper,
+            pub(super) extra: Keeper,
         }
         impl $name {
             /// Reads one member; `false` leaves the value unread.
@@ -97,12 +108,10 @@ macro_rules! lists {
                         map.next_value_seed(Each::new(cx, $key, |row: $row| rows.push(row)))?;
                         self.recognised = true;
                     })*
-                    "basicEventTypesWithKeywords" => { map.next_value_seed(Into(cx, &mut self.keywords))?; }
-                    "useNormalEventsAsCompatibleEvents" => {
-                        let mut on = false;
-                        map.next_value_seed(Into(cx, &mut on))?;
-                        self.compatible_events = Some(on);
-                    }
+                    $($single_key => {
+                        cx.at_key($single_key);
+                        map.next_value_seed(Into(cx, &mut self.$single))?;
+                    })*
                     _ => return Ok(false),
                 }
                 Ok(true)
@@ -133,7 +142,7 @@ lists! {
         rotation_data: RotationData = "spawnRotationsData",
         njs_events: EventV4 = "njsEvents",
         njs_data: NjsData = "njsEventData",
-    }
+    } and {}
 }
 
 lists! {
@@ -155,14 +164,20 @@ lists! {
         translation_events: MoveData = "lightTranslationEvents",
         fx_boxes: BoxData = "fxEventBoxes",
         fx_events: FxData = "floatFxEvents",
+    } and {
+        keywords: KeywordsV3 = KEYWORDS,
+        compatible_events: bool = "useNormalEventsAsCompatibleEvents",
     }
 }
 
-/// Members of a shared entry that the model's row does not repeat.
-fn rest(data: &Extra, more: &[(&str, i32)]) -> String {
-    let mut extra = data.clone();
-    for (key, value) in more.iter().filter(|m| m.1 != 0) {
-        extra.set(key, (*value).into());
+/// Members of a note entry that the row of an arc or chain does not repeat; `color` is the row's own.
+fn rest(data: &NoteData, color: i32) -> String {
+    let mut extra = data.extra.clone();
+    if data.angle != 0 {
+        extra.set("a", data.angle.into());
+    }
+    if data.color != color {
+        extra.set("c", data.color.into());
     }
     extra.own().to_owned()
 }
@@ -170,32 +185,31 @@ fn rest(data: &Extra, more: &[(&str, i32)]) -> String {
 impl LevelV4 {
     pub(super) fn finish(self, version: Version, cx: &Cx) -> Difficulty {
         let mut d = Difficulty { version, ..Difficulty::default() };
-        for ObjectV4 { beat, lane, index, mut extra } in self.notes {
+        for ObjectV4 { beat, lane, index, mut extra } in each_row("colorNotes", self.notes, cx) {
             let data = entry(&self.note_data, index, "colorNotesData", cx);
             extra.keep_data("i", data.extra.own());
             let NoteData { x, y, color, cut, angle, .. } = data;
             d.notes.push(Note { beat, x, y, color, cut, angle, lane, extra });
         }
-        for ObjectV4 { beat, lane, index, mut extra } in self.bombs {
+        for ObjectV4 { beat, lane, index, mut extra } in each_row("bombNotes", self.bombs, cx) {
             let data = entry(&self.bomb_data, index, "bombNotesData", cx);
             extra.keep_data("i", data.extra.own());
             d.bombs.push(Bomb { beat, x: data.x, y: data.y, lane, extra });
         }
-        for ObjectV4 { beat, lane, index, mut extra } in self.obstacles {
+        for ObjectV4 { beat, lane, index, mut extra } in each_row("obstacles", self.obstacles, cx) {
             let data = entry(&self.obstacle_data, index, "obstaclesData", cx);
             extra.keep_data("i", data.extra.own());
             let ObstacleData { duration: duration_beats, x, y, width, height, .. } = data;
             d.obstacles.push(Obstacle { beat, duration_beats, x, y, width, height, lane, extra });
         }
-        for row in self.arcs {
+        for row in each_row("arcs", self.arcs, cx) {
             let head = entry(&self.note_data, row.head, "colorNotesData", cx);
             let tail = entry(&self.note_data, row.tail, "colorNotesData", cx);
             let data = entry(&self.arc_data, row.index, "arcsData", cx);
             let mut extra = row.extra;
-            extra.keep_data("hi", &rest(&head.extra, &[("a", head.angle)]));
+            extra.keep_data("hi", &rest(&head, head.color));
             // The tail's own colour says nothing; it is kept where it differs.
-            let color = if tail.color == head.color { 0 } else { tail.color.max(1) };
-            extra.keep_data("ti", &rest(&tail.extra, &[("a", tail.angle), ("c", color)]));
+            extra.keep_data("ti", &rest(&tail, head.color));
             extra.keep_data("ai", data.extra.own());
             d.arcs.push(Arc {
                 beat: row.beat,
@@ -215,11 +229,11 @@ impl LevelV4 {
                 extra,
             });
         }
-        for row in self.chains {
+        for row in each_row("chains", self.chains, cx) {
             let head = entry(&self.note_data, row.head, "colorNotesData", cx);
             let data = entry(&self.chain_data, row.index, "chainsData", cx);
             let mut extra = row.extra;
-            extra.keep_data("i", &rest(&head.extra, &[("a", head.angle)]));
+            extra.keep_data("i", &rest(&head, head.color));
             extra.keep_data("ci", data.extra.own());
             d.chains.push(Chain {
                 beat: row.beat,
@@ -237,12 +251,12 @@ impl LevelV4 {
                 extra,
             });
         }
-        for EventV4 { beat, index, mut extra } in self.rotations {
+        for EventV4 { beat, index, mut extra } in each_row("spawnRotations", self.rotations, cx) {
             let data = entry(&self.rotation_data, index, "spawnRotationsData", cx);
             extra.keep_data("i", data.extra.own());
             d.rotations.push(Rotation { beat, late: data.late | data.late_too, degrees: data.degrees, extra });
         }
-        for EventV4 { beat, index, mut extra } in self.njs_events {
+        for EventV4 { beat, index, mut extra } in each_row("njsEvents", self.njs_events, cx) {
             let data = entry(&self.njs_data, index, "njsEventData", cx);
             extra.keep_data("i", data.extra.own());
             d.njs_events.push(NjsEvent {
@@ -253,8 +267,6 @@ impl LevelV4 {
                 extra,
             });
         }
-        d.keywords = keywords_from(self.keywords.keywords);
-        d.compatible_events = self.compatible_events.unwrap_or(false);
         d.extra = self.extra.finish();
         d.sort();
         d
@@ -331,23 +343,24 @@ impl From<AxisBoxData> for EventBox {
 impl LightsV4 {
     /// Adds the light show to its level.
     pub(super) fn finish(mut self, d: &mut Difficulty, cx: &Cx) {
-        for EventV4 { beat, index, mut extra } in std::mem::take(&mut self.lights) {
+        for EventV4 { beat, index, mut extra } in each_row("basicEvents", std::mem::take(&mut self.lights), cx) {
             let data = entry(&self.light_data, index, "basicEventsData", cx);
             extra.keep_data("i", data.extra.own());
             let LightData { kind, value, brightness, .. } = data;
             d.lights.push(Light { beat, kind, value, brightness, extra });
         }
-        for EventV4 { beat, index, mut extra } in std::mem::take(&mut self.boosts) {
+        for EventV4 { beat, index, mut extra } in each_row("colorBoostEvents", std::mem::take(&mut self.boosts), cx) {
             let data = entry(&self.boost_data, index, "colorBoostEventsData", cx);
             extra.keep_data("i", data.extra.own());
             d.boosts.push(Boost { beat, on: data.on != 0, extra });
         }
-        for EventV4 { beat, index, mut extra } in std::mem::take(&mut self.waypoints) {
+        for EventV4 { beat, index, mut extra } in each_row("waypoints", std::mem::take(&mut self.waypoints), cx) {
             let data = entry(&self.waypoint_data, index, "waypointsData", cx);
             extra.keep_data("i", data.extra.own());
             d.waypoints.push(Waypoint { beat, x: data.x, y: data.y, direction: data.direction, extra });
         }
-        for group in &self.groups {
+        for (i, group) in self.groups.iter().enumerate() {
+            cx.at_row("eventBoxGroups", i);
             let kind = match group.kind {
                 2 => GroupKind::Rotation,
                 3 => GroupKind::Translation,
@@ -378,10 +391,9 @@ impl LightsV4 {
             });
             d.groups.push(EventBoxGroup { beat: group.beat, group: group.group, kind, boxes: boxes.collect(), extra });
         }
-        if !self.keywords.keywords.is_empty() {
-            d.keywords = keywords_from(self.keywords.keywords);
-        }
-        d.compatible_events = self.compatible_events.unwrap_or(d.compatible_events);
+        d.strays.extend(Stray::rest(KEYWORDS, &self.keywords.extra));
+        d.keywords = keywords_from(self.keywords.keywords);
+        d.compatible_events = self.compatible_events;
         d.light_extra = self.extra.finish();
         d.sort();
     }
@@ -619,7 +631,7 @@ fn write_lightshow(d: &Difficulty) -> Vec<u8> {
         boosts.write(out, "colorBoostEventsData");
         out.list("waypoints", waypoint_rows);
         waypoints.write(out, "waypointsData");
-        out.member("basicEventTypesWithKeywords", &keywords_wire(&d.keywords));
+        out.member(KEYWORDS, &keywords_wire(d));
         out.list("eventBoxGroups", group_rows);
         filters.write(out, "indexFilters");
         let names = [
