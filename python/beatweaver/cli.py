@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, cast
 
 import click
 
@@ -153,3 +154,47 @@ def doctor(output: Output) -> ExitCode:
 
     output.result(report, draw)
     return ExitCode.FINDINGS if report["problems"] else ExitCode.OK
+
+
+_map_argument = click.argument("map", type=click.Path(path_type=Path))
+
+
+@command
+@_map_argument
+def inspect(output: Output, map: Path) -> ExitCode:  # noqa: A002 - click names the argument after it
+    """Show what is in the level MAP: a folder, a zip or an Info file."""
+    from beatweaver import maps, report
+
+    document = maps.inspect(map)
+    output.result(document, lambda: report.inspected(output, document))
+    return ExitCode.FINDINGS if document["failed"] else ExitCode.OK
+
+
+@command
+@_map_argument
+def check(output: Output, map: Path) -> ExitCode:  # noqa: A002
+    """Check whether BeatSaver would take the level MAP: a folder, a zip or an Info file.
+
+    Also shows what keeps it from being ranked and what most likely is a mistake. Exit code 1 if it would be refused.
+    """
+    from beatweaver import maps, report
+
+    document = maps.check(map)
+    output.result(document, lambda: report.checked(output, document))
+    return ExitCode.OK if document["ok"] else ExitCode.FINDINGS
+
+
+@command
+@_map_argument
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(["v2", "v3", "v4"]), required=True, help="Format version to write.")
+def convert(output: Output, map: Path, out: Path, to: str) -> ExitCode:  # noqa: A002
+    """Write the level MAP again as OUT, a zip if it ends in .zip and else a folder, in another format version.
+
+    Shows what the version cannot say and is lost. Exit code 1 if a level could not be read and was left out.
+    """
+    from beatweaver import maps, report
+
+    document = maps.convert(map, out, to=cast("Literal[2, 3, 4]", int(to.removeprefix("v"))))
+    output.result(document, lambda: report.converted(output, document))
+    return ExitCode.FINDINGS if any(lost["whole"] for lost in document["lost"]) else ExitCode.OK
