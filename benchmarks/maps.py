@@ -2,8 +2,8 @@
 
     python benchmarks/maps.py [PACKS] [--copies N] [--repeat N]
 
-PACKS is a folder of level packs (default: the corpus named by BEATWEAVER_CORPUS or ../shared; without one, packs are made).
-Peers: `json.loads`; orjson into dataclasses (if orjson is installed); bsmap 2.2.9 under Node (if `tests/node` is installed).
+PACKS is a folder of level packs (default: the corpus that BEATWEAVER_CORPUS names, or ../shared; else packs are made).
+Peers: `json.loads`; orjson into dataclasses (if installed); bsmap 2.2.9 under Node (if `tests/node` is installed).
 Rates are of the best of several runs on one core, in MB (10^6) of level files.
 """
 
@@ -87,9 +87,9 @@ def to_dataclasses(data: dict[str, Any]) -> Level:
 
 def level_files(packs: Path | None, folder: Path) -> int:
     """Every level file that strict JSON readers accept as well, once, into `folder`; gives their number."""
-    from beatweaver import _native
-
     import packs as made
+
+    from beatweaver import _native
 
     if packs is None:
         packs = made.corpus(folder.parent / "made", 200)

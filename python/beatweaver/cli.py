@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Literal, ParamSpec, cast
 
 import click
 
@@ -156,6 +156,50 @@ def doctor(output: Output) -> ExitCode:
     return ExitCode.FINDINGS if report["problems"] else ExitCode.OK
 
 
+_map_argument = click.argument("map", type=click.Path(path_type=Path))
+
+
+@command
+@_map_argument
+def inspect(output: Output, map: Path) -> ExitCode:  # noqa: A002 - click names the argument after it
+    """Show what is in the level MAP: a folder, a zip or an Info file."""
+    from beatweaver import maps, report
+
+    document = maps.inspect(map)
+    output.result(document, lambda: report.inspected(output, document))
+    return ExitCode.FINDINGS if document["failed"] else ExitCode.OK
+
+
+@command
+@_map_argument
+def check(output: Output, map: Path) -> ExitCode:  # noqa: A002
+    """Check whether BeatSaver would take the level MAP: a folder, a zip or an Info file.
+
+    Also shows what keeps it from being ranked and what most likely is a mistake. Exit code 1 if it would be refused.
+    """
+    from beatweaver import maps, report
+
+    document = maps.check(map)
+    output.result(document, lambda: report.checked(output, document))
+    return ExitCode.OK if document["ok"] else ExitCode.FINDINGS
+
+
+@command
+@_map_argument
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(["v2", "v3", "v4"]), required=True, help="Format version to write.")
+def convert(output: Output, map: Path, out: Path, to: str) -> ExitCode:  # noqa: A002
+    """Write the level MAP again as OUT, a zip if it ends in .zip and else a folder, in another format version.
+
+    Shows what the version cannot say and is lost. Exit code 1 if a level could not be read and was left out.
+    """
+    from beatweaver import maps, report
+
+    document = maps.convert(map, out, to=cast("Literal[2, 3, 4]", int(to.removeprefix("v"))))
+    output.result(document, lambda: report.converted(output, document))
+    return ExitCode.FINDINGS if any(lost["whole"] for lost in document["lost"]) else ExitCode.OK
+
+
 @command
 @click.argument("raw", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path), default=Path("processed"))
@@ -167,27 +211,11 @@ def process(output: Output, raw: Path, out: Path, file: Path | None, overrides: 
     Interrupt it anywhere and run it again: it goes on where it was. A level that cannot be read becomes a row with
     the reason.
     """
-    from beatweaver import config
+    from beatweaver import config, report
     from beatweaver.process import process as run
 
     settings = config.build(config.ProcessConfig, config.load(file, overrides))
-    with output.progress("maps") as report:
-        summary = run(raw, out, settings, report)
-
-    def draw() -> None:
-        maps = summary["maps"]
-        earlier = f", {maps['skipped']} of them in an earlier run" if maps["skipped"] else ""
-        output.line(f"{maps['ok']} of {maps['found']} maps read, {maps['failed']} with faults{earlier}")
-        output.line(
-            f"{summary['difficulties']} difficulties, {summary['notes']} notes, {summary['tokens']} tokens"
-            f" in {summary['seconds']:.1f} s -> {summary['out']}"
-        )
-        if summary["filtered"]:
-            output.table(("left out because of", "difficulties"), summary["filtered"].items())
-        if summary["out_of_vocabulary"]:
-            output.table(("not said by the tokens, or not exactly", "count"), summary["out_of_vocabulary"].items())
-        if summary["failed"]:
-            output.table(("could not be read", "why"), ((f["path"], f["message"]) for f in summary["failed"]))
-
-    output.result(summary, draw)
+    with output.progress("maps") as advance:
+        summary = run(raw, out, settings, advance)
+    output.result(summary, lambda: report.processed(output, summary))
     return ExitCode.FINDINGS if summary["failed"] else ExitCode.OK

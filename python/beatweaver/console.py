@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, TextIO
@@ -54,27 +54,57 @@ class Output:
         else:
             draw()
 
-    def line(self, text: str = "") -> None:
-        """One line of a result."""
-        self._rich(self._stdout or sys.stdout).print(text, markup=False, highlight=False, soft_wrap=True)
+    def line(self, text: str = "", *, indent: int = 0, style: str = "") -> None:
+        """One line of a result; an indented one keeps its indentation where a terminal has to wrap it."""
+        from rich.padding import Padding
+        from rich.text import Text
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-        """A result as a table; numbers are aligned right, None is left empty."""
+        console = self._rich(self._stdout or sys.stdout)
+        if indent and console.is_terminal:
+            console.print(Padding(Text(_shown(text), style), (0, 0, 0, indent), expand=False))
+        else:
+            console.print(Text(" " * indent + _shown(text), style), soft_wrap=True)
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        title: str | None = None,
+        right: Collection[str] = (),
+        indent: int = 0,
+    ) -> None:
+        """A result as a table; columns of numbers and those in `right` are aligned right, None is left empty."""
+        from rich.box import SIMPLE_HEAD
+        from rich.padding import Padding
         from rich.table import Table
         from rich.text import Text
 
         cells = [list(row) for row in rows]
-        table = Table(title=None if title is None else Text(title), title_justify="left", header_style="bold")
+        look = Table(
+            title=None if title is None else Text(_shown(title)),
+            title_justify="left",
+            header_style="bold",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for index, column in enumerate(columns):
             numeric = bool(cells) and all(row[index] is None or isinstance(row[index], int | float) for row in cells)
-            table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+            if numeric or column in right:
+                look.add_column(Text(column), justify="right", no_wrap=True)
+            else:
+                look.add_column(Text(column), overflow="fold")
         for row in cells:
-            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-        self._rich(self._stdout or sys.stdout).print(table)
+            look.add_row(*(Text("" if cell is None else _shown(str(cell))) for cell in row))
+        self._rich(self._stdout or sys.stdout).print(Padding(look, (0, 0, 0, indent), expand=False))
 
     def note(self, text: str) -> None:
         """A remark that is not part of the result."""
-        self._rich(self._stderr or sys.stderr).print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
+        from rich.text import Text
+
+        self._rich(self._stderr or sys.stderr).print(Text(_shown(text), "dim"), soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -119,7 +149,7 @@ class Output:
         for label, style, said in (("error", "bold red", _message(error)), ("hint", "bold", hint)):
             if said:
                 console.print(f"{label}:", style=style, end=" ")
-                console.print(said, markup=False, highlight=False, soft_wrap=True)
+                console.print(_shown(said), markup=False, highlight=False, soft_wrap=True)
         if self.as_json:
             self._document(
                 {
@@ -156,6 +186,14 @@ def discard_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+
+
+# Titles and file names come from strangers: what would steer the terminal is shown instead of sent.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def _shown(text: str) -> str:
+    return text.translate(_CONTROL)
 
 
 def _message(error: BaseException) -> str:

@@ -19,7 +19,7 @@ mod _native {
     use super::info::build_info;
     #[pymodule_export]
     use super::map::{
-        Difficulty, Song, TempoMap, align, check_song, convert_song, load_song, load_song_bytes, save_song,
+        Difficulty, Song, TempoMap, align, check_rules, check_song, convert_song, load_song, load_song_bytes, save_song,
     };
     #[pymodule_export]
     use super::tokens::{Grammar, Vocab};

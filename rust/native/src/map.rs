@@ -1,20 +1,57 @@
 //! Songs, levels and the clock as Python sees them.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use beatweaver_core::map::pack::{self, Pack};
-use beatweaver_core::map::rules::check_upload;
-use beatweaver_core::map::{self as core_map, Boost, Extra, Major};
+use beatweaver_core::map::rules::{self, check_upload};
+use beatweaver_core::map::{self as core_map, Boost, Category, Extra, Major};
 use beatweaver_core::timing::{self, Region};
 use beatweaver_core::{Error, Limits, Place, Warning};
-use numpy::{AllowTypeChange, IntoPyArray, PyArrayLike1};
+use numpy::{AllowTypeChange, IntoPyArray, PyArrayLike1, PyArrayLikeDyn};
+use pyo3::inspect::{PyStaticConstant, PyStaticExpr};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTypeInfo, type_hint_identifier, type_hint_subscript};
 
 use crate::door;
 use crate::error::to_python;
+
+/// Python objects that carry their precise type into the stub, which a getter cannot say in a signature.
+macro_rules! typed {
+    ($($(#[$doc:meta])* $name:ident($target:ty): $hint:expr;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name<'py>(pub(crate) Bound<'py, $target>);
+
+        impl<'py> IntoPyObject<'py> for $name<'py> {
+            type Target = $target;
+            type Output = Bound<'py, $target>;
+            type Error = Infallible;
+            const OUTPUT_TYPE: PyStaticExpr = $hint;
+
+            fn into_pyobject(self, _: Python<'py>) -> Result<Self::Output, Infallible> {
+                Ok(self.0)
+            }
+        }
+    )*};
+}
+
+const TEXT: PyStaticExpr = type_hint_identifier!("builtins", "str");
+
+typed! {
+    /// What is known of one thing, by name.
+    Record(PyDict): type_hint_subscript!(PyDict::TYPE_HINT, TEXT, type_hint_identifier!("typing", "Any"));
+    /// Arrays of float64, by name.
+    FloatColumns(PyDict): type_hint_subscript!(PyDict::TYPE_HINT, TEXT, type_hint_subscript!(
+        type_hint_identifier!("numpy.typing", "NDArray"), type_hint_identifier!("numpy", "float64")
+    ));
+    /// Any number of levels.
+    Difficulties(PyTuple): type_hint_subscript!(
+        PyTuple::TYPE_HINT, Difficulty::TYPE_HINT, PyStaticExpr::Constant { value: PyStaticConstant::Ellipsis }
+    );
+}
 
 /// Where beats lie in time, and back: piecewise constant tempo.
 ///
@@ -30,12 +67,12 @@ impl TempoMap {
     /// A clock from tempo changes.
     ///
     /// Args:
-    ///     beats: `[N]` beats at which a tempo begins; the first one's tempo also holds before it.
+    ///     beats: `[N]` beats at which a tempo begins, in any order; the earliest one's tempo also holds before it.
     ///     bpms: `[N]` tempos in beats per minute.
     ///     offset_s: time of beat 0 in seconds.
     ///
     /// Raises:
-    ///     ConfigError: no tempo, different lengths, or a tempo that is not positive.
+    ///     ConfigError: no tempo, different lengths, a beat that is not finite, or a tempo that is not positive.
     #[new]
     #[pyo3(signature = (beats: "numpy.typing.ArrayLike", bpms: "numpy.typing.ArrayLike", *, offset_s: "float" = 0.0))]
     fn new(
@@ -45,85 +82,92 @@ impl TempoMap {
         offset_s: f64,
     ) -> PyResult<Self> {
         let (beats, bpms) = (beats.as_array(), bpms.as_array());
-        let problem = |problem: String| to_python(py, &Error::Spec { field: "bpms".into(), problem });
+        let refuse = |field: &str, problem| Err(to_python(py, &Error::Spec { field: field.into(), problem }));
         if beats.len() != bpms.len() || beats.is_empty() {
             let found =
                 format!("found {} tempos for {} beats, expected one each and at least one", bpms.len(), beats.len());
-            return Err(problem(found));
+            return refuse("bpms", found);
+        }
+        if let Some(bad) = beats.iter().find(|b| !b.is_finite()) {
+            return refuse("beats", format!("found {bad}, expected finite numbers"));
         }
         if let Some(bad) = bpms.iter().find(|b| !timing::BPM_RANGE.contains(*b)) {
-            return Err(problem(format!("found {bad}, expected a positive tempo")));
+            return refuse("bpms", format!("found {bad}, expected a positive tempo"));
         }
-        let events = beats.iter().copied().zip(bpms.iter().copied());
-        timing::TempoMap::from_events(bpms[0], events, offset_s).map(Self).map_err(|e| to_python(py, &e))
+        let events: Vec<(f64, f64)> = beats.iter().copied().zip(bpms.iter().copied()).collect();
+        let first = events.iter().copied().reduce(|a, b| if b.0 < a.0 { b } else { a }).map_or(f64::NAN, |e| e.1);
+        timing::TempoMap::from_events(first, events, offset_s).map(Self).map_err(|e| to_python(py, &e))
     }
 
     /// Times of beats.
     ///
     /// Args:
-    ///     beats: `[N]` beats.
+    ///     beats: one beat, or an array of any shape.
     ///
     /// Returns:
-    ///     float64 `[N]` seconds.
+    ///     float64 of the same shape, seconds.
     #[pyo3(signature = (beats: "numpy.typing.ArrayLike") -> "numpy.typing.NDArray[numpy.float64]")]
-    fn seconds<'py>(&self, py: Python<'py>, beats: PyArrayLike1<'_, f64, AllowTypeChange>) -> Bound<'py, PyAny> {
-        let out: Vec<f64> = beats.as_array().iter().map(|&b| self.0.seconds(b)).collect();
-        out.into_pyarray(py).into_any()
+    fn seconds<'py>(&self, py: Python<'py>, beats: PyArrayLikeDyn<'_, f64, AllowTypeChange>) -> Bound<'py, PyAny> {
+        beats.as_array().mapv(|b| self.0.seconds(b)).into_pyarray(py).into_any()
     }
 
     /// Beats at times.
     ///
     /// Args:
-    ///     seconds: `[N]` times in seconds.
+    ///     seconds: one time in seconds, or an array of any shape.
     ///
     /// Returns:
-    ///     float64 `[N]` beats.
+    ///     float64 of the same shape, beats.
     #[pyo3(signature = (seconds: "numpy.typing.ArrayLike") -> "numpy.typing.NDArray[numpy.float64]")]
-    fn beats<'py>(&self, py: Python<'py>, seconds: PyArrayLike1<'_, f64, AllowTypeChange>) -> Bound<'py, PyAny> {
-        let out: Vec<f64> = seconds.as_array().iter().map(|&s| self.0.beats(s)).collect();
-        out.into_pyarray(py).into_any()
+    fn beats<'py>(&self, py: Python<'py>, seconds: PyArrayLikeDyn<'_, f64, AllowTypeChange>) -> Bound<'py, PyAny> {
+        seconds.as_array().mapv(|s| self.0.beats(s)).into_pyarray(py).into_any()
     }
 
     /// Beats moved to the coarsest subdivision that is near enough.
     ///
     /// Args:
-    ///     beats: `[N]` beats.
+    ///     beats: one beat, or an array of any shape.
     ///     divisions: parts of a beat to try, for example `(1, 2, 3, 4)`.
-    ///     tolerance_beats: how far a beat may be moved.
+    ///     tolerance_beats: how far a beat may be moved, 1/96 unless given.
     ///
     /// Returns:
-    ///     float64 `[N]` beats; uint16 `[N]` the subdivision each lies on, 0 where nothing was near and the beat stayed;
-    ///     float64 `[N]` how far each was moved, in beats.
+    ///     All of the same shape: float64 beats; uint16 the subdivision each lies on, 0 where nothing was near and the beat
+    ///     stayed; float64 how far each was moved, in beats.
     #[pyo3(signature = (
         beats: "numpy.typing.ArrayLike", *, divisions: "collections.abc.Sequence[int]", tolerance_beats: "float" = 1.0 / 96.0
     ) -> "tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.uint16], numpy.typing.NDArray[numpy.float64]]")]
     #[staticmethod]
     fn snap<'py>(
         py: Python<'py>,
-        beats: PyArrayLike1<'_, f64, AllowTypeChange>,
+        beats: PyArrayLikeDyn<'_, f64, AllowTypeChange>,
         divisions: Vec<u16>,
         tolerance_beats: f64,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let snapped: Vec<timing::Snapped> =
-            beats.as_array().iter().map(|&b| timing::snap(b, &divisions, tolerance_beats)).collect();
-        let beats: Vec<f64> = snapped.iter().map(|s| s.beat).collect();
-        let parts: Vec<u16> = snapped.iter().map(|s| s.division).collect();
-        let errors: Vec<f64> = snapped.iter().map(|s| s.error_beats).collect();
+        let snapped = beats.as_array().map(|&b| timing::snap(b, &divisions, tolerance_beats));
+        let (beats, parts) = (snapped.map(|s| s.beat), snapped.map(|s| s.division));
+        let errors = snapped.map(|s| s.error_beats);
         (beats.into_pyarray(py), parts.into_pyarray(py), errors.into_pyarray(py)).into_pyobject(py)
     }
 
-    /// The tempo regions.
-    ///
-    /// Returns:
-    ///     `beat` float64 `[R]`, `time_s` float64 `[R]`, `bpm` float64 `[R]`.
+    /// The tempo regions: `beat`, `time_s` and `bpm` float64 `[R]`; each holds until the next one begins.
     #[getter]
-    fn regions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    fn regions<'py>(&self, py: Python<'py>) -> PyResult<FloatColumns<'py>> {
         let column = |f: fn(&Region) -> f64| self.0.regions().iter().map(f).collect::<Vec<f64>>().into_pyarray(py);
         let out = PyDict::new(py);
         out.set_item("beat", column(|r| r.beat))?;
         out.set_item("time_s", column(|r| r.time_s))?;
         out.set_item("bpm", column(|r| r.bpm))?;
-        Ok(out)
+        Ok(FloatColumns(out))
+    }
+
+    fn __repr__(&self) -> String {
+        let regions = self.0.regions();
+        let bpms = regions.iter().map(|r| r.bpm);
+        let (low, high) = (bpms.clone().fold(f64::INFINITY, f64::min), bpms.fold(0.0, f64::max));
+        match regions.len() {
+            1 => format!("<TempoMap {low} BPM>"),
+            n => format!("<TempoMap {n} regions, {low} to {high} BPM>"),
+        }
     }
 }
 
@@ -254,7 +298,7 @@ impl Difficulty {
 
     /// What was odd in its files: `rule`, `file`, `where`, `message`, `count` each.
     #[getter]
-    fn warnings<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    fn warnings<'py>(&self, py: Python<'py>) -> PyResult<Vec<Record<'py>>> {
         self.warnings.iter().map(|w| warning(py, w)).collect()
     }
 
@@ -448,26 +492,45 @@ impl Difficulty {
             color_scheme: -1,
             ..core_map::DifficultyInfo::default()
         };
-        Ok(Self { info, level: Arc::new(level), clock, warnings: Vec::new(), category: "vanilla" })
+        Self::of(core_map::Level { info, level: Ok(level), warnings: Vec::new() }, |_| Ok(clock))
+            .map_err(|(_, error)| to_python(py, &error))
+    }
+
+    /// A level as read or made; what the Info says of it and why, where it cannot be read.
+    fn of(
+        level: core_map::Level,
+        clock: impl FnOnce(&core_map::Difficulty) -> beatweaver_core::Result<timing::TempoMap>,
+    ) -> Result<Self, (core_map::DifficultyInfo, Error)> {
+        let category = level.category().as_str();
+        let core_map::Level { info, level, warnings } = level;
+        match level.and_then(|d| Ok((clock(&d)?, d))) {
+            Ok((clock, d)) => Ok(Self { info, level: Arc::new(d), clock, warnings, category }),
+            Err(error) => Err((info, error)),
+        }
     }
 }
 
-fn warning<'py>(py: Python<'py>, w: &Warning) -> PyResult<Bound<'py, PyDict>> {
+fn warning<'py>(py: Python<'py>, w: &Warning) -> PyResult<Record<'py>> {
     let out = PyDict::new(py);
     out.set_item("rule", w.rule)?;
     out.set_item("file", &w.place.file)?;
     out.set_item("where", w.place.spot())?;
     out.set_item("message", &w.message)?;
     out.set_item("count", w.count)?;
-    Ok(out)
+    Ok(Record(out))
 }
 
 /// A song with its levels, as read from a pack.
 #[pyclass(frozen, module = "beatweaver._native")]
 pub(crate) struct Song {
+    /// Without its levels, which are in the fields below.
     song: core_map::Song,
     difficulties: Vec<Py<Difficulty>>,
+    faults: Vec<(core_map::DifficultyInfo, Error)>,
     tempo: timing::TempoMap,
+    category: &'static str,
+    requirements: Vec<String>,
+    suggestions: Vec<String>,
 }
 
 #[pymethods]
@@ -552,24 +615,40 @@ impl Song {
 
     /// Levels that could be read, in the Info's order.
     #[getter]
-    fn difficulties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.difficulties.iter().map(|d| d.clone_ref(py)))
+    fn difficulties<'py>(&self, py: Python<'py>) -> PyResult<Difficulties<'py>> {
+        PyTuple::new(py, self.difficulties.iter().map(|d| d.clone_ref(py))).map(Difficulties)
     }
 
     /// Levels that could not be read: `characteristic`, `difficulty`, `file`, `error` (an exception) each.
     #[getter]
-    fn faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let broken = self.song.levels.iter().filter_map(|l| l.level.as_ref().err().map(|e| (&l.info, e)));
-        broken
-            .map(|(info, error)| {
-                let out = PyDict::new(py);
-                out.set_item("characteristic", &info.characteristic)?;
-                out.set_item("difficulty", &info.difficulty)?;
-                out.set_item("file", &info.file)?;
-                out.set_item("error", to_python(py, error).into_value(py))?;
-                Ok(out)
-            })
-            .collect()
+    fn faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Record<'py>>> {
+        let row = |(info, error): &(core_map::DifficultyInfo, Error)| {
+            let out = PyDict::new(py);
+            out.set_item("characteristic", &info.characteristic)?;
+            out.set_item("difficulty", &info.difficulty)?;
+            out.set_item("file", &info.file)?;
+            out.set_item("error", to_python(py, error).into_value(py))?;
+            Ok(Record(out))
+        };
+        self.faults.iter().map(row).collect()
+    }
+
+    /// The strongest category among all levels, also those that could not be read.
+    #[getter]
+    fn category(&self) -> &str {
+        self.category
+    }
+
+    /// Mods that some level cannot be played without.
+    #[getter]
+    fn requirements(&self) -> Vec<String> {
+        self.requirements.clone()
+    }
+
+    /// Mods that some level makes use of.
+    #[getter]
+    fn suggestions(&self) -> Vec<String> {
+        self.suggestions.clone()
     }
 
     /// The song's clock: of version 4 its audio data, before that the first level's tempo events.
@@ -580,7 +659,7 @@ impl Song {
 
     /// What was odd in the pack, the Info and the audio data: `rule`, `file`, `where`, `message`, `count` each.
     #[getter]
-    fn warnings<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    fn warnings<'py>(&self, py: Python<'py>) -> PyResult<Vec<Record<'py>>> {
         self.song.warnings.iter().map(|w| warning(py, w)).collect()
     }
 
@@ -591,7 +670,7 @@ impl Song {
             info.title,
             info.artist,
             info.mapper,
-            self.song.levels.len()
+            self.difficulties.len() + self.faults.len()
         )
     }
 }
@@ -615,11 +694,7 @@ impl Song {
 #[pyfunction]
 #[pyo3(signature = (path: "str | os.PathLike[str]") -> "Song")]
 pub(crate) fn load_song(py: Python<'_>, path: PathBuf) -> PyResult<Song> {
-    let song = door::run(py, 0, move || {
-        let limits = Limits::default();
-        core_map::Song::read(&Pack::open(&path, &limits)?, &limits)
-    })?;
-    Song::from_core(py, song)
+    Song::read(py, move |limits| Pack::open(&path, limits))
 }
 
 /// As `load_song`, from the bytes of a zip archive.
@@ -637,44 +712,69 @@ pub(crate) fn load_song(py: Python<'_>, path: PathBuf) -> PyResult<Song> {
 #[pyfunction]
 #[pyo3(signature = (data: "bytes", *, name: "str" = "archive.zip") -> "Song")]
 pub(crate) fn load_song_bytes(py: Python<'_>, data: Vec<u8>, name: &str) -> PyResult<Song> {
-    let song = door::run(py, 0, move || {
-        let limits = Limits::default();
-        core_map::Song::read(&Pack::from_bytes(name, data, &limits)?, &limits)
-    })?;
-    Song::from_core(py, song)
+    Song::read(py, move |limits| Pack::from_bytes(name, data, limits))
+}
+
+/// Categories a mod makes, strongest first.
+const MODDED: [Category; 4] = [Category::Vivify, Category::Noodle, Category::MappingExtensions, Category::Chroma];
+
+/// What the levels' Info entries list, each name once.
+fn mods(levels: &[core_map::Level], listed: fn(&core_map::DifficultyInfo) -> Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in levels.iter().flat_map(|l| listed(&l.info)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 impl Song {
-    fn from_core(py: Python<'_>, song: core_map::Song) -> PyResult<Self> {
-        let map = |e: Error| to_python(py, &e);
-        let mut difficulties = Vec::new();
-        let mut tempo = None;
-        for level in &song.levels {
-            let Ok(d) = &level.level else { continue };
-            let clock = song.clock(d).map_err(map)?;
-            tempo.get_or_insert_with(|| clock.clone());
-            let difficulty = Difficulty {
-                info: level.info.clone(),
-                level: Arc::new(d.clone()),
-                clock,
-                warnings: level.warnings.clone(),
-                category: level.category().as_str(),
+    fn read(py: Python<'_>, open: impl FnOnce(&Limits) -> beatweaver_core::Result<Pack> + Send) -> PyResult<Self> {
+        let (mut song, levels) = door::run(py, 0, move || {
+            let limits = Limits::default();
+            let pack = open(&limits)?;
+            let mut song = core_map::Song::read(&pack, &limits)?;
+            let levels = std::mem::take(&mut song.levels);
+            let tempo = timing::TempoMap::constant(song.info.bpm, 0.0).map_err(|_| Error::Map {
+                place: Place::file(pack.info_name()),
+                problem: format!("found a tempo of {} BPM, expected a positive number", song.info.bpm),
+            })?;
+            let mut made = Self {
+                category: MODDED
+                    .into_iter()
+                    .find(|c| levels.iter().any(|l| l.category() == *c))
+                    .unwrap_or(Category::Vanilla)
+                    .as_str(),
+                requirements: mods(&levels, core_map::DifficultyInfo::requirements),
+                suggestions: mods(&levels, core_map::DifficultyInfo::suggestions),
+                song,
+                difficulties: Vec::new(),
+                faults: Vec::new(),
+                tempo,
             };
-            difficulties.push(Py::new(py, difficulty)?);
+            let mut read = Vec::new();
+            for level in levels {
+                match Difficulty::of(level, |d| made.song.clock(d)) {
+                    Ok(level) => read.push(level),
+                    Err(fault) => made.faults.push(fault),
+                }
+            }
+            Ok((made, read))
+        })?;
+        if let Some(first) = levels.first() {
+            song.tempo = first.clock.clone();
         }
-        let tempo = match tempo {
-            Some(tempo) => tempo,
-            None => timing::TempoMap::constant(song.info.bpm, 0.0).map_err(map)?,
-        };
-        Ok(Self { song, difficulties, tempo })
+        song.difficulties = levels.into_iter().map(|d| Py::new(py, d)).collect::<PyResult<_>>()?;
+        Ok(song)
     }
 }
 
 /// Writes a new level pack from levels made with `Difficulty.from_arrays`.
 ///
 /// Args:
-///     path: ends in `.zip` for an archive, anything else is a folder.
-///     difficulties: the levels; one of each characteristic and name.
+///     path: ends in `.zip` for an archive, which replaces one of that name; anything else is a folder, new or empty.
+///     difficulties: the levels; one of each characteristic and name, all made for the tempo `bpm`.
 ///     title: song title.
 ///     artist: who made the song.
 ///     mapper: who made the level.
@@ -690,13 +790,18 @@ impl Song {
 ///     What the version cannot say: `difficulty`, `what`, `count` each.
 ///
 /// Raises:
-///     ConfigError: no such version, or a tempo that is not positive.
-///     MapError: the folder exists and is not empty.
+///     ConfigError: no level, a level twice, a level of another tempo, or no such version.
+///     FileExistsError: the folder exists and is not empty.
 ///     OSError: the file system refused; nothing is left half-written.
+///
+/// Example:
+///     >>> hard = Difficulty.from_arrays(name="Hard", bpm=120, notes={"beat": [4, 5], "x": [1, 2], "color": [0, 1]})
+///     >>> save_song("my map.zip", [hard], title="Song", bpm=120, audio=ogg_bytes)             # doctest: +SKIP
 #[pyfunction]
 #[pyo3(signature = (
     path: "str | os.PathLike[str]", difficulties: "collections.abc.Sequence[Difficulty]", *, title: "str", artist: "str" = "",
-    mapper: "str" = "", bpm: "float", audio: "bytes", cover: "bytes | None" = None, version: "int" = 3,
+    mapper: "str" = "", bpm: "float", audio: "bytes", cover: "bytes | None" = None,
+    version: "typing.Literal[2, 3, 4]" = 3,
     environment: "str" = "DefaultEnvironment", preview_start_s: "float" = 0.0, preview_duration_s: "float" = 10.0
 ) -> "list[dict[str, typing.Any]]")]
 #[allow(clippy::too_many_arguments)]
@@ -715,6 +820,7 @@ pub(crate) fn save_song<'py>(
     preview_start_s: f64,
     preview_duration_s: f64,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    fit_together(&difficulties, bpm).map_err(|e| to_python(py, &e))?;
     let cover_file = match cover.as_deref() {
         Some([0x89, b'P', ..]) => "cover.png",
         Some(_) => "cover.jpg",
@@ -744,7 +850,30 @@ pub(crate) fn save_song<'py>(
         write_pack(&path, &files)?;
         Ok(lost)
     })?;
-    losses(py, &lost)
+    losses(py, &lost, &[])
+}
+
+/// Refuses levels that would not be the same once they stand in one song.
+fn fit_together(difficulties: &[PyRef<'_, Difficulty>], bpm: f64) -> beatweaver_core::Result<()> {
+    let refuse = |field: &str, problem| Err(Error::Spec { field: field.to_owned(), problem });
+    if difficulties.is_empty() {
+        return refuse("difficulties", "found none, expected at least one".to_owned());
+    }
+    for (i, d) in difficulties.iter().enumerate() {
+        let names = |d: &Difficulty| (d.info.characteristic.clone(), d.info.difficulty.clone());
+        let (characteristic, name) = names(d);
+        if difficulties[..i].iter().any(|other| names(other) == (characteristic.clone(), name.clone())) {
+            return refuse("difficulties", format!("found {characteristic} {name} twice, expected one of each"));
+        }
+        if d.level.clock(bpm)? != d.clock {
+            let problem = format!(
+                "found {bpm}, but {characteristic} {name} has another tempo; make all levels with one `bpm` \
+                 (`convert_song` keeps the tempo of a level that was read)"
+            );
+            return refuse("bpm", problem);
+        }
+    }
+    Ok(())
 }
 
 fn write_pack(path: &std::path::Path, files: &[(String, Cow<[u8]>)]) -> beatweaver_core::Result<()> {
@@ -755,12 +884,17 @@ fn write_pack(path: &std::path::Path, files: &[(String, Cow<[u8]>)]) -> beatweav
     }
 }
 
-fn losses<'py>(py: Python<'py>, lost: &[(String, core_map::Loss)]) -> PyResult<Vec<Bound<'py, PyDict>>> {
+fn losses<'py>(
+    py: Python<'py>,
+    lost: &[(String, core_map::Loss)],
+    unread: &[String],
+) -> PyResult<Vec<Bound<'py, PyDict>>> {
     let row = |(difficulty, loss): &(String, core_map::Loss)| {
         let out = PyDict::new(py);
         out.set_item("difficulty", difficulty)?;
         out.set_item("what", &loss.what)?;
         out.set_item("count", loss.count)?;
+        out.set_item("whole", unread.contains(difficulty))?;
         Ok(out)
     };
     lost.iter().map(row).collect()
@@ -770,19 +904,21 @@ fn losses<'py>(py: Python<'py>, lost: &[(String, core_map::Loss)]) -> PyResult<V
 ///
 /// Args:
 ///     path: the pack to read.
-///     out: ends in `.zip` for an archive, anything else is a folder.
+///     out: ends in `.zip` for an archive, which replaces one of that name; anything else is a folder, new or empty.
 ///     version: format version 2, 3 or 4.
 ///
 /// Returns:
-///     What the version cannot say: `difficulty` ("" for the song), `what`, `count` each.
+///     What the version cannot say: `difficulty` ("" for the song), `what`, `count` each. A level that could not be read is
+///     left out and has `whole` True.
 ///
 /// Raises:
-///     MapError: as `load_song`, or the folder exists and is not empty.
+///     MapError: as `load_song`, or no level of it can be read.
+///     FileExistsError: the folder exists and is not empty.
 ///     ConfigError: no such version.
 ///     OSError: the file system refused; nothing is left half-written.
 #[pyfunction]
 #[pyo3(signature = (
-    path: "str | os.PathLike[str]", out: "str | os.PathLike[str]", *, version: "int"
+    path: "str | os.PathLike[str]", out: "str | os.PathLike[str]", *, version: "typing.Literal[2, 3, 4]"
 ) -> "list[dict[str, typing.Any]]")]
 pub(crate) fn convert_song(
     py: Python<'_>,
@@ -790,7 +926,7 @@ pub(crate) fn convert_song(
     out: PathBuf,
     version: Major,
 ) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    let lost = door::run(py, 0, move || {
+    let (lost, unread) = door::run(py, 0, move || {
         let limits = Limits::default();
         let pack = Pack::open(&path, &limits)?;
         let song = core_map::Song::read(&pack, &limits)?;
@@ -805,9 +941,11 @@ pub(crate) fn convert_song(
             files.push((name, Cow::Owned(bytes)));
         }
         write_pack(&out, &files)?;
-        Ok(lost)
+        let unread = song.levels.iter().filter(|l| l.level.is_err());
+        let unread = unread.map(|l| format!("{} {}", l.info.characteristic, l.info.difficulty)).collect::<Vec<_>>();
+        Ok((lost, unread))
     })?;
-    losses(py, &lost)
+    losses(py, &lost, &unread)
 }
 
 /// Would BeatSaver take it, and do its files say what the format allows?
@@ -843,4 +981,13 @@ pub(crate) fn check_song(py: Python<'_>, path: PathBuf) -> PyResult<Vec<Bound<'_
             Ok(out)
         })
         .collect()
+}
+
+/// Every rule that `check_song` knows.
+///
+/// Returns:
+///     `(rule, severity, what it is about)` each.
+#[pyfunction]
+pub(crate) fn check_rules() -> Vec<(&'static str, &'static str, &'static str)> {
+    rules::rules().iter().map(|(id, severity, about)| (*id, severity.as_str(), *about)).collect()
 }

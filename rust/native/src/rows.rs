@@ -18,19 +18,22 @@ struct Columns {
 impl Columns {
     fn read(py: Python<'_>, group: &'static str, known: &[&str], value: &Bound<'_, PyAny>) -> PyResult<Self> {
         let refuse = |problem: String| Err(to_python(py, &Error::Spec { field: group.to_owned(), problem }));
-        let mapping = value.cast::<PyMapping>()?;
         let mut columns: Vec<(String, Vec<f64>)> = Vec::new();
-        for item in mapping.items()?.iter() {
+        for item in value.cast::<PyMapping>()?.items()?.iter() {
             let (name, array): (String, PyArrayLike1<'_, f64, AllowTypeChange>) = item.extract()?;
-            if name == "time" || name == "tail_time" {
-                continue;
-            }
-            if !known.contains(&name.as_str()) {
+            if !known.contains(&name.as_str()) && !DERIVED.contains(&name.as_str()) {
                 return refuse(format!("found the column {name:?}, expected {}", known.join(", ")));
             }
             let column: Vec<f64> = array.as_array().iter().copied().collect();
             if let Some(row) = column.iter().position(|v| !v.is_finite()) {
                 return refuse(format!("found {} in column {name:?}, row {row}, expected finite numbers", column[row]));
+            }
+            let whole = |v: &f64| v.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(v);
+            if !FLOATS.contains(&name.as_str())
+                && let Some(row) = column.iter().position(|v| !whole(v))
+            {
+                let found = column[row];
+                return refuse(format!("found {found} in column {name:?}, row {row}, expected 32-bit whole numbers"));
             }
             columns.push((name, column));
         }
@@ -61,6 +64,22 @@ impl Columns {
     }
 }
 
+/// Columns that follow from others: they come with arrays that were read, and are left aside.
+const DERIVED: [&str; 3] = ["time", "tail_time", "time_s"];
+/// Columns that are no whole numbers.
+const FLOATS: [&str; 11] = [
+    "beat",
+    "tail_beat",
+    "duration_beats",
+    "multiplier",
+    "tail_multiplier",
+    "squish",
+    "brightness",
+    "bpm",
+    "time",
+    "tail_time",
+    "time_s",
+];
 const NOTES: [&str; 6] = ["beat", "x", "y", "color", "cut", "angle"];
 const BOMBS: [&str; 3] = ["beat", "x", "y"];
 const OBSTACLES: [&str; 6] = ["beat", "duration_beats", "x", "y", "width", "height"];

@@ -609,7 +609,8 @@ fn info_v2(info: &Info, major: Major) -> InfoV2 {
                 file: d.file.clone(),
                 njs: d.njs,
                 offset: d.spawn_offset_beats,
-                color_scheme: Json(modern.then(|| d.color_scheme.into())),
+                // "No scheme" is said by leaving it out: the upload gate refuses −1 here.
+                color_scheme: Json((modern && d.color_scheme >= 0).then(|| d.color_scheme.into())),
                 environment: Json(modern.then(|| d.environment.into())),
                 extra: d.extra.clone(),
             })

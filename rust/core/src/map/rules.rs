@@ -281,8 +281,9 @@ pub fn check_upload(pack: &Pack) -> Result<Vec<Finding>> {
     }
     let bytes = pack.read(info_name)?;
     if let Some(info) = check.parse(Scope::file(info_name), &bytes) {
-        check.info(&info);
-        check.unreferenced();
+        if check.info(&info) {
+            check.unreferenced();
+        }
     }
     Ok(check.report.findings)
 }
@@ -383,7 +384,11 @@ impl Check<'_> {
     fn referenced_name(&mut self, scope: Scope, at: &At, name: &str, missing: Rule) -> Option<String> {
         let Some(found) = self.pack.find(name) else {
             self.report.add(scope, missing, at, None, || {
-                format!("Info names the file {name:?}, which is not in the level; add it or correct the name")
+                if name.is_empty() {
+                    "Info names no file here; add one and write its name".to_owned()
+                } else {
+                    format!("Info names the file {name:?}, which is not in the level; add it or correct the name")
+                }
             });
             return None;
         };
@@ -429,7 +434,8 @@ impl Check<'_> {
         });
     }
 
-    fn info(&mut self, info: &Object) {
+    /// Whether its names could be followed.
+    fn info(&mut self, info: &Object) -> bool {
         let name = self.pack.info_name();
         let scope = Scope::file(name);
         let old_major = info.get("_version").and_then(Value::as_str).is_some_and(|version| version.starts_with("1."));
@@ -440,9 +446,9 @@ impl Check<'_> {
             self.report.add(scope, V1_NOT_UPLOADABLE, &At::Root, None, || {
                 "the level is in the old v1 format, which BeatSaver and the game no longer take; convert it".to_owned()
             });
-            return;
+            return false;
         }
-        let Some((version, newer)) = self.version(scope, info, (2, 0, 0), (4, 0, 0)) else { return };
+        let Some((version, newer)) = self.version(scope, info, (2, 0, 0), (4, 0, 0)) else { return false };
         if newer {
             if version.0 != 4 {
                 self.unknown_version(scope, "version", version, "4.0.0 or 4.0.1 for an Info with \"version\"");
@@ -454,6 +460,7 @@ impl Check<'_> {
             }
             self.info2(info, version);
         }
+        true
     }
 
     fn info2(&mut self, info: &Object, version: Version) {
