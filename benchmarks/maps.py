@@ -151,9 +151,11 @@ def parsers(folder: Path, repeat: int) -> list[tuple[str, float | None]]:
 def bsmap_rate(folder: Path, repeat: int) -> float | None:
     """MB/s of the npm package, where Node and it are installed."""
     script = ROOT / "benchmarks" / "bsmap_parse.mjs"
-    if shutil.which("node") is None or not (ROOT / "tests" / "node" / "node_modules" / "bsmap").exists():
+    node = shutil.which("node")
+    if node is None or not (ROOT / "tests" / "node" / "node_modules" / "bsmap").exists():
         return None
-    run = subprocess.run(["node", str(script), str(folder), str(repeat)], capture_output=True, text=True, check=False)
+    command = [node, str(script), str(folder), str(repeat)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(json.loads(run.stdout)["mb_per_s"]) if run.returncode == 0 else None
 
 

@@ -24,7 +24,8 @@ def level(seed: int, name: str = "ExpertPlus", *, beats: int = 64, bpm: float = 
         "cut": [draw.randrange(9) for _ in range(count)],
     }
     lights = {"beat": list(range(beats)), "kind": [draw.randrange(5) for _ in range(beats)], "value": [1] * beats}
-    return _native.Difficulty.from_arrays(name=name, bpm=bpm, **{"notes": notes, "lights": lights} | groups)
+    columns: dict[str, Any] = {"notes": notes, "lights": lights} | groups
+    return _native.Difficulty.from_arrays(name=name, bpm=bpm, **columns)
 
 
 def save(path: Path, seed: int, *, levels: list[Any] | None = None, bpm: float = 120.0, **info: Any) -> Path:

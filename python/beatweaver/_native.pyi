@@ -10,14 +10,17 @@ import numpy.typing
 import os
 import typing
 
+from _typeshed import SupportsGetItem
 from numpy import float64
 from numpy.typing import NDArray
 from typing import Any, SupportsIndex, final
 
 __all__ = [
     "Difficulty",
+    "Grammar",
     "Song",
     "TempoMap",
+    "Vocab",
     "align",
     "build_info",
     "check_rules",
@@ -25,6 +28,7 @@ __all__ = [
     "convert_song",
     "load_song",
     "load_song_bytes",
+    "process",
     "save_song",
     "thread_count",
 ]
@@ -185,6 +189,57 @@ class Difficulty:
     def warnings(self, /) -> list[dict[str, Any]]:
         """
         What was odd in its files: `rule`, `file`, `where`, `message`, `count` each.
+        """
+
+@final
+class Grammar:
+    """
+    Which token may follow, for a batch of sequences.
+
+    Example:
+        >>> import numpy as np
+        >>> vocab = Vocab(b'{"content":"notes","divisions":48}')
+        >>> grammar = Grammar(vocab, batch=1)
+        >>> mask = np.zeros((1, vocab.size), bool)
+        >>> grammar.mask(mask)
+        >>> np.flatnonzero(mask[0]).tolist()
+        [1]
+    """
+    def __new__(cls, /, vocab: Vocab, *, batch: SupportsIndex) -> Grammar:
+        """
+        A grammar at the beginning of `batch` sequences.
+
+        Args:
+            vocab: the vocabulary.
+            batch: number of sequences.
+        """
+    def fork(self, /, rows: SupportsGetItem[int, SupportsIndex]) -> None:
+        """
+        Makes the batch anew from rows of the old one: sequence `i` becomes a copy of `rows[i]`.
+        """
+    def mask(self, /, out: numpy.typing.NDArray[numpy.bool_]) -> None:
+        """
+        Fills in which tokens may follow; never empty.
+
+        Args:
+            out: bool `[B, V]`, C-contiguous, filled in place.
+
+        Raises:
+            ConfigError: another shape, or not contiguous.
+        """
+    def push(self, /, tokens: numpy.typing.NDArray[numpy.uint16]) -> None:
+        """
+        Adds one token to every sequence.
+
+        Args:
+            tokens: uint16 `[B]`.
+
+        Raises:
+            TokenError: a token that may not follow; no sequence is changed then.
+        """
+    def reset(self, /, row: SupportsIndex) -> None:
+        """
+        Puts one sequence back to the beginning.
         """
 
 @final
@@ -363,6 +418,119 @@ class TempoMap:
             stayed; float64 how far each was moved, in beats.
         """
 
+@final
+class Vocab:
+    """
+    A vocabulary: levels to token ids and back.
+
+    Example:
+        >>> vocab = Vocab(b'{"content":"notes","divisions":48}')
+        >>> vocab.size, vocab.pad, vocab.bos, vocab.eos
+        (291, 0, 1, 2)
+    """
+    def __new__(cls, /, spec_json: bytes) -> Vocab:
+        """
+        The vocabulary that a spec asks for.
+
+        Args:
+            spec_json: `content` (`notes`: the 291 ids of one note per hand; `full`: everything that is played; `lights`) and
+                `divisions` (48), as JSON.
+
+        Raises:
+            ConfigError: not such a spec.
+        """
+    def beats(self, /, tokens: numpy.typing.NDArray[numpy.uint16]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Beat of every token, which the tokens of one onset share.
+
+        Args:
+            tokens: uint16 `[N]`.
+
+        Returns:
+            float64 `[N]`.
+        """
+    @property
+    def bos(self, /) -> int:
+        """
+        Id that begins a level.
+        """
+    def decode(
+        self,
+        /,
+        tokens: numpy.typing.NDArray[numpy.uint16],
+        *,
+        bpm: float,
+        characteristic: str = "Standard",
+        njs: float = 16.0,
+    ) -> Difficulty:
+        """
+        The level that tokens say.
+
+        Args:
+            tokens: uint16 `[N]`.
+            bpm: tempo of the song it belongs to.
+            characteristic: game mode.
+            njs: note jump speed in metres per second.
+
+        Raises:
+            TokenError: not a sequence of this vocabulary; `where` and `found` say which token.
+            ConfigError: `bpm` is not a tempo.
+        """
+    def encode(
+        self, /, difficulty: Difficulty, *, start_beat: float = 0.0, end_beat: float = ...
+    ) -> dict[str, typing.Any]:
+        """
+        The level as tokens.
+
+        Args:
+            difficulty: the level.
+            start_beat: first beat taken.
+            end_beat: beat after the last taken.
+
+        Returns:
+            `tokens` uint16 `[N]`; `first_beat` of the first bar; `out_of_vocabulary` and `rounded`: counts of what could not be
+            said, or not exactly; `outside`: objects outside of the window; `snapped` and `max_error_beats`: beats moved onto
+            the grid.
+        """
+    @property
+    def eos(self, /) -> int:
+        """
+        Id that ends a level.
+        """
+    @property
+    def hash(self, /) -> str:
+        """
+        Identity: equal for equal tables of ids only.
+        """
+    def kinds(self, /) -> list[str]:
+        """
+        Names of the kinds this vocabulary has.
+        """
+    def names(self, /) -> list[str]:
+        """
+        Names of all ids, in order.
+        """
+    @property
+    def pad(self, /) -> int:
+        """
+        Id that fills up rows.
+        """
+    def range(self, /, kind: str) -> tuple[int, int]:
+        """
+        First id of a kind and the id after its last.
+
+        Args:
+            kind: one of `kinds()`.
+
+        Raises:
+            ConfigError: no such kind in this vocabulary.
+        """
+    @property
+    def size(self, /) -> int:
+        """
+        Number of ids.
+        """
+
 def align(
     onsets_s: numpy.typing.ArrayLike, beats_s: numpy.typing.ArrayLike, *, tolerance_s: float = 0.045
 ) -> dict[str, numpy.typing.NDArray[typing.Any]]:
@@ -467,6 +635,37 @@ def load_song_bytes(data: bytes, *, name: str = "archive.zip") -> Song:
     Raises:
         MapError: as `load_song`.
         LimitError: hostile input.
+    """
+
+def process(
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    spec_json: bytes,
+    threads: int = 0,
+    progress: collections.abc.Callable[[int, int], object] | None = None,
+) -> dict[str, typing.Any]:
+    """
+    Reads, filters and encodes every level pack below `root` into token shards in `out`; what an earlier run left is kept.
+
+    Args:
+        root: a folder that holds packs (zips, or folders with an Info file), or one pack.
+        out: folder to write to; `tokens/` is made in it.
+        spec_json: `ProcessConfig` without `splits` and `threads`, as JSON.
+        threads: 0 for `BEATWEAVER_THREADS` or all cores.
+        progress: called with packs done and packs found, at most ten times a second.
+
+    Returns:
+        One column per field, one row per level (a pack that could not be read is one row): texts as lists, numbers as
+        arrays. `fault_type` and `fault_message` say why a row could not be read, `filter` why it is not in the tokens,
+        `shard` and `row` where its tokens are (−1: nowhere). Further `shards` and `reused`: how many shards there are, and
+        how many packs an earlier run had done.
+
+    Raises:
+        ConfigError: `spec_json` is not valid.
+        MapError: no pack below `root`.
+        OSError: the file system refused.
+        KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.
     """
 
 def save_song(

@@ -115,7 +115,7 @@ def test_later_overrides_win_and_bare_words_are_text(tmp_path: Path) -> None:
         ("splits", [1.5, -0.5, 0.0]),
         ("splits", [0.5, 0.5, "0"]),
         ("splits", {}),
-        ("shards", 0),
+        ("shards", -1),
         ("threads", 1025),
     ],
 )
