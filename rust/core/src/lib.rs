@@ -3,6 +3,8 @@
 //! Floors, lowest first; a module uses only what stands above it in this list:
 //! [`error`] → [`timing`] → [`map`] → [`tokens`] → [`corpus`].
 
+pub mod audio;
 pub mod error;
+pub mod features;
 
 pub use error::{Error, Limits, Place, Result, Warning};

@@ -1,0 +1,363 @@
+//! Frames of a song: log-mel spectrogram, onset strength and band fluxes, equal to librosa's by definition.
+//!
+//! Frame `t` is the window centred on sample `t · hop`; beyond both ends of the song lies silence, so `n` samples give
+//! `1 + n / hop` frames. The onset rows carry librosa's shift as well: the rise from frame `t − 1` to frame `t` stands
+//! at row `t + n_fft / (2 · hop)`, because a sound begins to show in a window half its length before the centre.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use realfft::num_complex::Complex32;
+use realfft::{RealFftPlanner, RealToComplex};
+use serde::{Deserialize, Serialize};
+
+use crate::audio::{MAX_RATE_HZ, MIN_RATE_HZ};
+use crate::error::{Error, Result};
+
+/// Power below which the logarithm is cut off (−100 dB), librosa's `amin`.
+const MIN_POWER: f32 = 1e-10;
+/// Samples are clamped to ± this, so that no sum of squares overflows; real audio stays within ±2 or so.
+const MAX_SAMPLE: f32 = 1e6;
+
+/// What the features are. Given as JSON from Python; the defaults are plan A's numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeatureSpec {
+    /// Sample rate of the input.
+    pub sample_rate_hz: u32,
+    /// Window and transform length in samples, even.
+    pub n_fft: usize,
+    /// Samples from one frame to the next.
+    pub hop: usize,
+    /// Mel bands (Slaney's scale and area norm).
+    pub n_mels: usize,
+    /// Lower edge of the lowest mel band.
+    pub fmin_hz: f64,
+    /// Upper edge of the highest mel band; half the sample rate if absent.
+    pub fmax_hz: Option<f64>,
+    /// Exponent of the spectrum before the mel sums: 2 for power, 1 for magnitude. Decibels are right for both.
+    pub power: f32,
+    /// Decibels below the song's loudest mel value at which the spectrogram is cut off; no floor but −100 dB if absent.
+    pub top_db: Option<f32>,
+    /// Edges of the flux bands, rising: a mel band belongs to the flux band that its centre lies in.
+    pub band_edges_hz: Vec<f64>,
+}
+
+impl Default for FeatureSpec {
+    fn default() -> Self {
+        Self {
+            sample_rate_hz: 22_050,
+            n_fft: 2_048,
+            hop: 512,
+            n_mels: 80,
+            fmin_hz: 0.0,
+            fmax_hz: None,
+            power: 2.0,
+            top_db: Some(80.0),
+            band_edges_hz: vec![0.0, 200.0, 800.0, 3_200.0, 11_025.0],
+        }
+    }
+}
+
+impl FeatureSpec {
+    /// Reads and checks a specification; absent fields have their defaults.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] with the field for JSON that is not such an object, unknown fields and impossible values.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let spec: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| Error::Spec {
+            field: error.path().to_string(),
+            problem: error.inner().to_string(),
+        })?;
+        reader.end().map_err(|error| Error::Spec { field: ".".into(), problem: error.to_string() })?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// Upper edge of the highest mel band.
+    pub fn top_hz(&self) -> f64 {
+        self.fmax_hz.unwrap_or_else(|| f64::from(self.sample_rate_hz) / 2.0)
+    }
+
+    /// Number of frames of `samples` samples.
+    pub fn frames(&self, samples: usize) -> usize {
+        1 + samples / self.hop.max(1)
+    }
+
+    /// Rows by which the onset features are delayed against the frame in which the rise shows.
+    pub fn onset_shift(&self) -> usize {
+        self.n_fft / (2 * self.hop.max(1))
+    }
+
+    fn check(&self) -> Result<()> {
+        let fail = |field: &str, found: String, expected: String| {
+            Err(Error::Spec { field: field.into(), problem: format!("found {found}, expected {expected}") })
+        };
+        if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&self.sample_rate_hz) {
+            return fail("sample_rate_hz", self.sample_rate_hz.to_string(), format!("{MIN_RATE_HZ} to {MAX_RATE_HZ}"));
+        }
+        if !(16..=65_536).contains(&self.n_fft) || self.n_fft % 2 != 0 {
+            return fail("n_fft", self.n_fft.to_string(), "an even number from 16 to 65536".into());
+        }
+        if !(16..=self.n_fft).contains(&self.hop) {
+            return fail("hop", self.hop.to_string(), format!("16 to n_fft ({})", self.n_fft));
+        }
+        if !(1..=512).contains(&self.n_mels) {
+            return fail("n_mels", self.n_mels.to_string(), "1 to 512".into());
+        }
+        let nyquist_hz = f64::from(self.sample_rate_hz) / 2.0;
+        let top_hz = self.top_hz();
+        if !(top_hz > 0.0 && top_hz <= nyquist_hz) {
+            return fail("fmax_hz", top_hz.to_string(), format!("more than 0 and at most {nyquist_hz}"));
+        }
+        if !(0.0..top_hz).contains(&self.fmin_hz) {
+            return fail("fmin_hz", self.fmin_hz.to_string(), format!("0 to below fmax_hz ({top_hz})"));
+        }
+        if self.power != 1.0 && self.power != 2.0 {
+            return fail("power", self.power.to_string(), "1 or 2".into());
+        }
+        if let Some(top_db) = self.top_db.filter(|&top_db| !(top_db > 0.0 && top_db <= 1_000.0)) {
+            return fail("top_db", top_db.to_string(), "more than 0 and at most 1000, or null".into());
+        }
+        let edges = &self.band_edges_hz;
+        if edges.len() == 1 || edges.len() > 65 || !edges.is_sorted_by(|a, b| a < b) {
+            return fail("band_edges_hz", format!("{edges:?}"), "none, or 2 to 65 rising frequencies".into());
+        }
+        Ok(())
+    }
+}
+
+/// Features of one song. All values are finite.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// Number of frames.
+    pub frames: usize,
+    /// Log-mel spectrogram in dB (re 1), `[frames, n_mels]`, row-major.
+    pub mel: Vec<f32>,
+    /// Onset strength, `[frames]`: mean over the mel bands of the rise in dB since the frame before.
+    pub onset: Vec<f32>,
+    /// The same mean over the mel bands of each flux band, `[frames, bands]`, row-major.
+    pub bands: Vec<f32>,
+}
+
+/// Everything that depends on the specification alone: window, transform, filters. Made once, used for many songs, from
+/// any number of threads.
+#[derive(Clone)]
+pub struct Extractor {
+    spec: FeatureSpec,
+    window: Vec<f32>,
+    fft: Arc<dyn RealToComplex<f32>>,
+    filters: Vec<Filter>,
+    bands: Vec<Range<usize>>,
+}
+
+/// One mel band: the first bin it hears and its weights from there on.
+#[derive(Clone)]
+struct Filter {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+impl Extractor {
+    /// Prepares extraction for a specification.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] for impossible values, and for a flux band that no mel band lies in.
+    pub fn new(spec: FeatureSpec) -> Result<Self> {
+        spec.check()?;
+        let n_fft = spec.n_fft;
+        let step = std::f64::consts::TAU / n_fft as f64;
+        let window = (0..n_fft).map(|n| (0.5 - 0.5 * (step * n as f64).cos()) as f32).collect();
+        let edges_hz = mel_edges_hz(&spec);
+        let bin_hz = f64::from(spec.sample_rate_hz) / n_fft as f64;
+        let filters = edges_hz.windows(3).map(|edges| mel_filter(edges, bin_hz, n_fft / 2 + 1)).collect();
+        let bands = flux_bands(&spec, &edges_hz)?;
+        Ok(Self { fft: RealFftPlanner::<f32>::new().plan_fft_forward(n_fft), window, filters, bands, spec })
+    }
+
+    /// The specification this was made for.
+    pub fn spec(&self) -> &FeatureSpec {
+        &self.spec
+    }
+
+    /// Number of flux bands.
+    pub fn bands(&self) -> usize {
+        self.bands.len()
+    }
+
+    /// Features of mono `samples` at the specification's rate. Samples that are not finite count as 0.
+    pub fn extract(&self, samples: &[f32]) -> Features {
+        let samples = finite(samples);
+        let mel = self.log_mel(&samples);
+        let frames = self.spec.frames(samples.len());
+        let (onset, bands) = self.rises(&mel, frames);
+        Features { frames, mel, onset, bands }
+    }
+
+    /// Log-mel spectrogram with the onset strength as its last row, `[n_mels + 1, frames]`, row-major.
+    pub fn compute_mel_with_onset(&self, samples: &[f32]) -> Vec<f32> {
+        let features = self.extract(samples);
+        let (frames, mels) = (features.frames, self.spec.n_mels);
+        let mut rows = Vec::with_capacity((mels + 1) * frames);
+        for band in 0..mels {
+            rows.extend(features.mel.iter().skip(band).step_by(mels));
+        }
+        rows.extend_from_slice(&features.onset);
+        rows
+    }
+
+    fn log_mel(&self, samples: &[f32]) -> Vec<f32> {
+        let (n_fft, mels) = (self.spec.n_fft, self.spec.n_mels);
+        let frames = self.spec.frames(samples.len());
+        let mut mel = vec![0.0_f32; frames * mels];
+        let mut input = vec![0.0_f32; n_fft];
+        let mut spectrum = vec![Complex32::default(); n_fft / 2 + 1];
+        let mut scratch = self.fft.make_scratch_vec();
+        let mut power = vec![0.0_f32; n_fft / 2 + 1];
+        let magnitude = self.spec.power == 1.0;
+        // 10·log10 of a power, 20·log10 of a magnitude, both cut off at −100 dB.
+        let (scale, floor) = if magnitude { (20.0, MIN_POWER.sqrt()) } else { (10.0, MIN_POWER) };
+        let mut loudest = f32::NEG_INFINITY;
+
+        for (frame, row) in mel.chunks_exact_mut(mels).enumerate() {
+            self.window_frame(samples, frame * self.spec.hop, &mut input);
+            if self.fft.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
+                // Only wrong buffer lengths can fail, and these are made from the plan itself.
+                debug_assert!(false, "buffers fit the transform");
+                continue;
+            }
+            for (power, bin) in power.iter_mut().zip(&spectrum) {
+                *power = bin.norm_sqr();
+            }
+            if magnitude {
+                for power in &mut power {
+                    *power = power.sqrt();
+                }
+            }
+            for (value, filter) in row.iter_mut().zip(&self.filters) {
+                let sum = dot(&filter.weights, power.get(filter.first..).unwrap_or_default());
+                *value = scale * sum.max(floor).log10();
+                loudest = loudest.max(*value);
+            }
+        }
+        if let Some(top_db) = self.spec.top_db {
+            let floor = loudest - top_db;
+            for value in &mut mel {
+                *value = value.max(floor);
+            }
+        }
+        mel
+    }
+
+    /// The window centred on sample `centre`, with silence beyond both ends.
+    fn window_frame(&self, samples: &[f32], centre: usize, frame: &mut [f32]) {
+        let half = self.spec.n_fft / 2;
+        let before = half.saturating_sub(centre);
+        let start = centre.saturating_sub(half);
+        let heard = samples.get(start..(centre + half).min(samples.len())).unwrap_or_default();
+        let end = before + heard.len();
+        frame[..before].fill(0.0);
+        frame[end..].fill(0.0);
+        for ((out, sample), weight) in frame[before..end].iter_mut().zip(heard).zip(&self.window[before..end]) {
+            *out = sample * weight;
+        }
+    }
+
+    /// Onset strength and band fluxes: mean rises, shifted as librosa shifts them.
+    fn rises(&self, mel: &[f32], frames: usize) -> (Vec<f32>, Vec<f32>) {
+        let (mels, shift, n_bands) = (self.spec.n_mels, self.spec.onset_shift(), self.bands.len());
+        let mut onset = vec![0.0_f32; frames];
+        let mut bands = vec![0.0_f32; frames * n_bands];
+        let mut rise = vec![0.0_f32; mels];
+        let pairs = mel.chunks_exact(mels).zip(mel.chunks_exact(mels).skip(1));
+        for (row, (before, now)) in (shift + 1..frames).zip(pairs) {
+            for ((rise, before), now) in rise.iter_mut().zip(before).zip(now) {
+                *rise = (now - before).max(0.0);
+            }
+            onset[row] = mean(&rise);
+            for (value, band) in bands[row * n_bands..].iter_mut().zip(&self.bands) {
+                *value = mean(rise.get(band.clone()).unwrap_or_default());
+            }
+        }
+        (onset, bands)
+    }
+}
+
+fn mean(values: &[f32]) -> f32 {
+    values.iter().sum::<f32>() / values.len().max(1) as f32
+}
+
+/// Sum of products over the shorter of two slices, in eight lanes so that it vectorises.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let b = &b[..a.len().min(b.len())];
+    let mut lanes = [0.0_f32; 8];
+    let (a_blocks, b_blocks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_blocks.zip(b_blocks) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// `samples` with what is not finite as 0 and what is absurdly loud clamped; copied only if there is any of it.
+fn finite(samples: &[f32]) -> Cow<'_, [f32]> {
+    if samples.iter().all(|sample| sample.abs() <= MAX_SAMPLE) {
+        return Cow::Borrowed(samples);
+    }
+    let clean = |&sample: &f32| if sample.is_finite() { sample.clamp(-MAX_SAMPLE, MAX_SAMPLE) } else { 0.0 };
+    Cow::Owned(samples.iter().map(clean).collect())
+}
+
+/// Slaney's mel scale: linear to 1 kHz, logarithmic above.
+const MEL_LINEAR_HZ: f64 = 200.0 / 3.0;
+const MEL_BREAK_HZ: f64 = 1_000.0;
+const MEL_BREAK: f64 = MEL_BREAK_HZ / MEL_LINEAR_HZ;
+
+fn mel_log_step() -> f64 {
+    6.4_f64.ln() / 27.0
+}
+
+fn hz_to_mel(hz: f64) -> f64 {
+    if hz < MEL_BREAK_HZ { hz / MEL_LINEAR_HZ } else { MEL_BREAK + (hz / MEL_BREAK_HZ).ln() / mel_log_step() }
+}
+
+fn mel_to_hz(mel: f64) -> f64 {
+    if mel < MEL_BREAK { mel * MEL_LINEAR_HZ } else { MEL_BREAK_HZ * (mel_log_step() * (mel - MEL_BREAK)).exp() }
+}
+
+/// Edges of the mel bands, `n_mels + 2` of them: band `m` rises from edge `m` to its centre `m + 1` and falls to `m + 2`.
+fn mel_edges_hz(spec: &FeatureSpec) -> Vec<f64> {
+    let (low, high) = (hz_to_mel(spec.fmin_hz), hz_to_mel(spec.top_hz()));
+    let steps = spec.n_mels + 1;
+    (0..=steps).map(|step| mel_to_hz(low + (high - low) * step as f64 / steps as f64)).collect()
+}
+
+fn mel_filter(edges_hz: &[f64], bin_hz: f64, bins: usize) -> Filter {
+    let &[low, centre, high] = edges_hz else { return Filter { first: 0, weights: Vec::new() } };
+    let norm = 2.0 / (high - low);
+    let weight = |bin: usize| {
+        let hz = bin as f64 * bin_hz;
+        ((hz - low) / (centre - low)).min((high - hz) / (high - centre)).max(0.0) * norm
+    };
+    let first = (0..bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
+    let weights = (first..bins).map(weight).take_while(|&weight| weight > 0.0).map(|weight| weight as f32).collect();
+    Filter { first, weights }
+}
+
+fn flux_bands(spec: &FeatureSpec, edges_hz: &[f64]) -> Result<Vec<Range<usize>>> {
+    let centres_hz = edges_hz.get(1..=spec.n_mels).unwrap_or_default();
+    let bands = spec.band_edges_hz.windows(2).map(|edges| {
+        let first = centres_hz.partition_point(|&centre| centre < edges[0]);
+        let end = centres_hz.partition_point(|&centre| centre < edges[1]);
+        if first < end {
+            return Ok(first..end);
+        }
+        let problem = format!("no mel band has its centre from {} to {} Hz, widen it or raise n_mels", edges[0], edges[1]);
+        Err(Error::Spec { field: "band_edges_hz".into(), problem })
+    });
+    bands.collect()
+}
