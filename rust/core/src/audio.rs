@@ -39,14 +39,20 @@ pub const MAX_RATE_HZ: u32 = 192_000;
 /// Most channels that are mixed down.
 pub const MAX_CHANNELS: usize = 8;
 
+/// Most channels of Vorbis that symphonia 0.6 decodes rightly: with more, libvorbis writes residues of type 1 and of
+/// submaps, and for those its output differs from libvorbis' by up to full scale.
+const MAX_VORBIS_CHANNELS: usize = 2;
+
 /// Packets in a row that may fail before the rest of a file is given up.
 const MAX_BAD_PACKETS: u32 = 4_096;
 /// Longest block any supported codec decodes to, in frames: the most silence one lost packet stands for.
 const MAX_BLOCK_FRAMES: i64 = 65_536;
+/// Longest silence that stands for one damaged stretch, in seconds.
+const MAX_SILENCE_S: i64 = 60;
 /// How far into an mp3 the first frame may lie behind junk, in bytes.
 const MAX_JUNK_BYTES: usize = 1 << 16;
-/// Input frames of one resampling block: long enough for a filter that is flat to 97 % of the narrower band.
-const RESAMPLE_BLOCK_FRAMES: usize = 2_048;
+/// Frames of one resampling block on the side of the lower rate: the filter is flat to 97 % of that side's band.
+const RESAMPLE_BLOCK_FRAMES: usize = 1_024;
 
 /// Where the sound comes from.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +209,7 @@ impl Job<'_> {
 
     fn decode(&self, bytes: &[u8]) -> Result<Decoded> {
         let (container, start) = sniff(bytes).map_err(|problem| self.error(problem))?;
-        let body = bytes.get(start..).unwrap_or_default();
+        let body = strip_id3v1(bytes.get(start..).unwrap_or_default());
         let mut session = Session::new(self, container);
         // The demuxers and decoders are other people's code fed with hostile bytes: should one of them panic, what was
         // decoded before is kept, exactly as when it had returned an error.
@@ -287,6 +293,14 @@ fn skip_id3(bytes: &[u8]) -> usize {
     start
 }
 
+/// The bytes without an ID3v1 tag at the end, which would cost a FLAC file its last frame.
+fn strip_id3v1(bytes: &[u8]) -> &[u8] {
+    match bytes.split_last_chunk::<128>() {
+        Some((body, [b'T', b'A', b'G', ..])) => body,
+        _ => bytes,
+    }
+}
+
 /// Length in bytes of the layer-3 frame whose header is at the start of `bytes`, and the header's fixed bits.
 fn mp3_frame(bytes: &[u8]) -> Option<(usize, [u8; 2])> {
     const RATES_KBPS: [[u16; 14]; 2] = [
@@ -348,7 +362,7 @@ fn refuse_foreign_ogg(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn unsupported(what: &str) -> String {
-    format!("{what} is not supported, convert it first (ffmpeg -i song -c:a libvorbis -q:a 6 song.ogg)")
+    format!("{what} is not supported, convert it first (ffmpeg -i song -ac 2 -c:a libvorbis -q:a 6 song.ogg)")
 }
 
 /// What bytes are that no reader here takes.
@@ -603,6 +617,10 @@ impl<'a> Session<'a> {
         };
         if let Some(channels) = params.channels.as_ref().map(|channels| channels.count()) {
             self.check_channels(channels)?;
+            if format == Format::OggVorbis && channels > MAX_VORBIS_CHANNELS {
+                let what = format!("Vorbis with {channels} channels (one or two are)");
+                return Err(fatal(unsupported(&what)));
+            }
         }
         // Trimming is done here: the readers' own end trims rest on guesses (an mp3's length from its bit rate).
         let options = AudioDecoderOptions::default().gapless(false);
@@ -726,9 +744,14 @@ impl<'a> Session<'a> {
             // These say themselves, with an error, that they end too early, or cannot know.
             Container::Ogg | Container::Mp4 | Container::Adts => None,
         };
-        let short = promised.and_then(|frames| i64::try_from(frames).ok()).is_some_and(|frames| clock.reached < frames);
-        if short && whole {
-            self.warn("truncated", "the file ends before the sound does".into());
+        let missing = promised.and_then(|frames| i64::try_from(frames).ok()).map_or(0, |frames| frames - clock.reached);
+        let seconds = missing as f64 / f64::from(sink.source_rate_hz);
+        if missing > 0 && whole {
+            self.warn("truncated", format!("the last {seconds:.3} s that its header promises are missing"));
+        }
+        if clock.gaps > 0 {
+            let message = format!("parts of it are missing in {} places", clock.gaps);
+            self.warnings.push(Warning { rule: "damaged", place: self.job.place(), message, count: clock.gaps });
         }
     }
 
@@ -798,6 +821,8 @@ struct Clock {
     /// Position after the last frame decoded, in frames from the first to be heard.
     reached: i64,
     lost_before: u64,
+    /// Places where the time stamps jump forward although no packet failed.
+    gaps: u64,
     started: bool,
 }
 
@@ -814,6 +839,7 @@ impl Clock {
             tag_padding,
             reached: 0,
             lost_before: 0,
+            gaps: 0,
             started: false,
         }
     }
@@ -829,8 +855,14 @@ impl Clock {
         let start = self.frames(packet.pts.get(), rate_hz).clamp(i64::MIN / 4, i64::MAX / 4) - skip;
         let newly_lost = i64::try_from(lost - self.lost_before).unwrap_or(i64::MAX);
         self.lost_before = lost;
-        let gap = if self.started && newly_lost > 0 { start.saturating_sub(self.reached) } else { 0 };
-        let silence = gap.clamp(0, newly_lost.saturating_mul(MAX_BLOCK_FRAMES).min(i64::from(rate_hz) * 60));
+        let gap = if self.started { start.saturating_sub(self.reached).max(0) } else { 0 };
+        // Silence stands for packets that failed, and for FLAC frames that are missing, each of which knows its place.
+        // Where Ogg pages are missing players join what is left, and the places of the pages behind are not exact.
+        let blocks = if matches!(self.container, Container::Flac) { i64::MAX } else { newly_lost };
+        let silence = gap.min(blocks.saturating_mul(MAX_BLOCK_FRAMES)).min(i64::from(rate_hz) * MAX_SILENCE_S);
+        if gap > 0 && newly_lost == 0 {
+            self.gaps += 1;
+        }
         self.started = true;
         self.reached = start.saturating_add(frames);
 
@@ -938,7 +970,7 @@ impl Resampler {
             a
         };
         // An even number of the smallest blocks makes the filter's delay a whole number of samples on both sides.
-        let unit = (from_hz / gcd).max(to_hz / gcd) as usize;
+        let unit = (from_hz / gcd).min(to_hz / gcd) as usize;
         let units = RESAMPLE_BLOCK_FRAMES.div_ceil(unit).next_multiple_of(2);
         let chunk = units * (from_hz / gcd) as usize;
         let window = WindowFunction::BlackmanHarris2;
