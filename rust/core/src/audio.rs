@@ -47,6 +47,10 @@ const MAX_VORBIS_CHANNELS: usize = 2;
 const MAX_BAD_PACKETS: u32 = 4_096;
 /// Longest block any supported codec decodes to, in frames: the most silence one lost packet stands for.
 const MAX_BLOCK_FRAMES: i64 = 65_536;
+/// Samples beyond this are no sound but damage, and would overflow sums of squares.
+const MAX_SAMPLE: f32 = 1e9;
+/// Jumps of the time stamps up to this many frames are an encoder's carelessness, not missing sound.
+const MIN_GAP_FRAMES: i64 = 1_024;
 /// Longest silence that stands for one damaged stretch, in seconds.
 const MAX_SILENCE_S: i64 = 60;
 /// How far into an mp3 the first frame may lie behind junk, in bytes.
@@ -210,7 +214,16 @@ impl Job<'_> {
     fn decode(&self, bytes: &[u8]) -> Result<Decoded> {
         let (container, start) = sniff(bytes).map_err(|problem| self.error(problem))?;
         let body = strip_id3v1(bytes.get(start..).unwrap_or_default());
+        let mended = match container {
+            Container::Wav => mend_wav(body),
+            Container::Mp4 => mend_mp4(body).map_err(|problem| self.error(problem))?,
+            _ => None,
+        };
+        let body = mended.as_deref().unwrap_or(body);
         let mut session = Session::new(self, container);
+        if container == Container::Wav && mended.is_some() {
+            session.warn("truncated", "the lengths in its header do not fit the file, all there is was read".into());
+        }
         // The demuxers and decoders are other people's code fed with hostile bytes: should one of them panic, what was
         // decoded before is kept, exactly as when it had returned an error.
         let outcome = catch_unwind(AssertUnwindSafe(|| session.run(body)))
@@ -299,6 +312,52 @@ fn strip_id3v1(bytes: &[u8]) -> &[u8] {
         Some((body, [b'T', b'A', b'G', ..])) => body,
         _ => bytes,
     }
+}
+
+/// A copy with the true lengths where a wav promises more than there is, or nothing, as a writer leaves it that was
+/// stopped or wrote into a pipe.
+fn mend_wav(bytes: &[u8]) -> Option<Vec<u8>> {
+    let length = |at: usize| bytes.get(at..)?.first_chunk::<4>().map(|chunk| u32::from_le_bytes(*chunk) as usize);
+    let riff_end = length(4)?.saturating_add(8);
+    let mut at = 12;
+    while bytes.get(at..at + 4)? != b"data" {
+        let padded = length(at + 4)?.checked_next_multiple_of(2)?;
+        at = at.checked_add(8)?.checked_add(padded)?;
+    }
+    let (size, left) = (length(at + 4)?, bytes.len().checked_sub(at + 8)?);
+    let whole = 0 < size && size <= left;
+    if left == 0 || whole && at + 8 + size <= riff_end {
+        return None;
+    }
+    let mut mended = bytes.to_vec();
+    mended.get_mut(4..8)?.copy_from_slice(&u32::try_from(bytes.len() - 8).ok()?.to_le_bytes());
+    if !whole {
+        mended.get_mut(at + 4..at + 8)?.copy_from_slice(&u32::try_from(left).ok()?.to_le_bytes());
+    }
+    Some(mended)
+}
+
+/// A copy whose last box ends with the file where it promises more, or the sentence that there is no index to play by.
+fn mend_mp4(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    if child(bytes, b"moov").is_none() {
+        return Err("its index (moov box) is missing, the file is probably cut short".into());
+    }
+    let mut at = 0;
+    while let Some(size) = be_u32(bytes, at) {
+        let left = bytes.len() - at;
+        let size = if size == 1 { be_u64(bytes, at + 8).and_then(|size| usize::try_from(size).ok()) } else { Some(size as usize) };
+        match size {
+            Some(0) => break,
+            Some(size) if (8..=left).contains(&size) => at += size,
+            _ => {
+                let mut mended = bytes.to_vec();
+                // Size 0 means: to the end of the file.
+                mended[at..at + 4].fill(0);
+                return Ok(Some(mended));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Length in bytes of the layer-3 frame whose header is at the start of `bytes`, and the header's fixed bits.
@@ -717,7 +776,7 @@ impl<'a> Session<'a> {
         let scale = 1.0 / channels as f32;
         for sample in &mut self.mono {
             *sample *= scale;
-            if !sample.is_finite() {
+            if !(sample.abs() <= MAX_SAMPLE) {
                 *sample = 0.0;
                 self.non_finite += 1;
             }
@@ -768,7 +827,7 @@ impl<'a> Session<'a> {
             self.warnings.push(Warning { rule: "damaged", place, message, count: self.lost_packets });
         }
         if self.non_finite > 0 {
-            let message = format!("{} samples are not finite numbers, read as 0", self.non_finite);
+            let message = format!("{} samples are no numbers or absurdly large, read as 0", self.non_finite);
             let place = self.job.place();
             self.warnings.push(Warning { rule: "non-finite", place, message, count: self.non_finite });
         }
@@ -860,7 +919,7 @@ impl Clock {
         // Where Ogg pages are missing players join what is left, and the places of the pages behind are not exact.
         let blocks = if matches!(self.container, Container::Flac) { i64::MAX } else { newly_lost };
         let silence = gap.min(blocks.saturating_mul(MAX_BLOCK_FRAMES)).min(i64::from(rate_hz) * MAX_SILENCE_S);
-        if gap > 0 && newly_lost == 0 {
+        if gap > MIN_GAP_FRAMES && newly_lost == 0 {
             self.gaps += 1;
         }
         self.started = true;
