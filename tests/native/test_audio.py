@@ -135,8 +135,10 @@ def test_path_and_bytes_give_the_same_samples(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_native.decode_audio(str(path)), _native.decode_audio(file))
 
 
-@pytest.mark.parametrize("name", ["tone.m4a", "tone.aac", "tone-alac.m4a", "tone-smpb.m4a"])
-def test_aac_and_alac_start_with_the_first_sample_of_the_tone(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["tone.m4a", "tone.aac", "tone-alac.m4a", "tone-smpb.m4a", "tone.ogg", "tone.mp3", "tone.flac"]
+)
+def test_every_codec_starts_with_the_first_sample_of_the_sound(name: str) -> None:
     # tests/golden/audio/make.py wrote these and says what is in them: a click track of known times.
     truth = json.loads((GOLDEN / "tone.json").read_text(encoding="utf-8"))
     samples, info = _native.decode_audio_with_info(GOLDEN / name, sample_rate_hz=truth["rate_hz"])

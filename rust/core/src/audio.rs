@@ -345,7 +345,11 @@ fn mend_mp4(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut at = 0;
     while let Some(size) = be_u32(bytes, at) {
         let left = bytes.len() - at;
-        let size = if size == 1 { be_u64(bytes, at + 8).and_then(|size| usize::try_from(size).ok()) } else { Some(size as usize) };
+        let size = if size == 1 {
+            be_u64(bytes, at + 8).and_then(|size| usize::try_from(size).ok())
+        } else {
+            Some(size as usize)
+        };
         match size {
             Some(0) => break,
             Some(size) if (8..=left).contains(&size) => at += size,
@@ -817,7 +821,8 @@ impl<'a> Session<'a> {
     fn finish(mut self) -> Result<Decoded> {
         let frames = self.sink.as_ref().map_or(0, Sink::frames);
         let (Some(sink), Some(format)) = (self.sink.take().filter(|_| frames > 0), self.format) else {
-            let reason = self.warnings.first().map_or_else(|| self.first_loss.clone(), |warning| warning.message.clone());
+            let reason =
+                self.warnings.first().map_or_else(|| self.first_loss.clone(), |warning| warning.message.clone());
             let reason = if reason.is_empty() { "it holds no sound".into() } else { reason };
             return Err(self.job.error(format!("nothing could be decoded: {reason}")));
         };
@@ -1055,8 +1060,7 @@ impl Resampler {
         let space = self.block.len();
         let input = SequentialSlice::new(block, 1, block.len()).map_err(|error| error.to_string())?;
         let mut output = SequentialSlice::new_mut(&mut self.block, 1, space).map_err(|error| error.to_string())?;
-        let (_, made) =
-            self.inner.process_into_buffer(&input, &mut output, None).map_err(|error| error.to_string())?;
+        let (_, made) = self.inner.process_into_buffer(&input, &mut output, None).map_err(|error| error.to_string())?;
         let dropped = self.delay.min(made);
         self.delay -= dropped;
         samples.extend_from_slice(self.block.get(dropped..made).unwrap_or_default());
@@ -1074,5 +1078,182 @@ impl Resampler {
         }
         samples.truncate(wanted);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The committed files of `tests/golden/audio`.
+    fn golden() -> Vec<(String, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/audio");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| !matches!(path.extension().and_then(|suffix| suffix.to_str()), Some("py" | "json")))
+            .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap()))
+            .collect();
+        files.sort();
+        assert_eq!(files.len(), 7);
+        files.push(("tone.wav".into(), wav(&[0.25; 4_000], 44_100, 2)));
+        files
+    }
+
+    /// A float wav file of interleaved samples.
+    fn wav(samples: &[f32], rate_hz: u32, channels: u16) -> Vec<u8> {
+        let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let mut file = b"RIFF".to_vec();
+        file.extend((36 + data.len() as u32).to_le_bytes());
+        file.extend(b"WAVEfmt ");
+        file.extend(16_u32.to_le_bytes());
+        file.extend(3_u16.to_le_bytes());
+        file.extend(channels.to_le_bytes());
+        file.extend(rate_hz.to_le_bytes());
+        file.extend((rate_hz * 4 * u32::from(channels)).to_le_bytes());
+        file.extend((4 * channels).to_le_bytes());
+        file.extend(32_u16.to_le_bytes());
+        file.extend(b"data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        file
+    }
+
+    fn run(bytes: &[u8], sample_rate_hz: u32) -> Result<Decoded> {
+        decode(Source::Bytes { name: "test", bytes }, &DecodeOptions { sample_rate_hz, max_seconds: 20.0 })
+    }
+
+    /// What holds for any input at all.
+    fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
+        match run(bytes, 22_050) {
+            Ok(decoded) => {
+                prop_assert!(decoded.samples.iter().all(|sample| sample.is_finite()));
+                prop_assert!(!decoded.samples.is_empty() || decoded.source_rate_hz > 22_050);
+                prop_assert!(decoded.seconds <= 20.1);
+                prop_assert!((1..=MAX_CHANNELS).contains(&decoded.channels));
+            }
+            Err(error) => {
+                let sentence = error.to_string();
+                prop_assert!(matches!(error, Error::Audio { .. } | Error::Limit { .. }), "{}", sentence);
+                prop_assert!(sentence.starts_with("test: ") && !sentence.contains('\n'), "{}", sentence);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_delay_and_length_of_every_format_are_known() {
+        for (name, bytes) in golden() {
+            let decoded = run(&bytes, 22_050).unwrap();
+            let delay = match name.as_str() {
+                "tone.m4a" | "tone-smpb.m4a" => 1_024,
+                "tone.mp3" => 1_105,
+                _ => 0,
+            };
+            assert_eq!(decoded.trimmed_start_samples, delay, "{name}");
+            assert!(decoded.warnings.is_empty(), "{name}: {:?}", decoded.warnings);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_io_error_with_its_path() {
+        let path = Path::new("no/such/song.ogg");
+        let error = decode(Source::Path(path), &DecodeOptions::default()).unwrap_err();
+        assert!(matches!(&error, Error::Io { path: found, .. } if found == path));
+    }
+
+    #[test]
+    fn edit_lists_of_both_versions_are_read() {
+        fn boxed(kind: &[u8; 4], payload: &[u8]) -> Vec<u8> {
+            [&(8 + payload.len() as u32).to_be_bytes()[..], kind, payload].concat()
+        }
+        fn words(values: &[u32]) -> Vec<u8> {
+            values.iter().flat_map(|value| value.to_be_bytes()).collect()
+        }
+        let moov = |elst: &[u8]| {
+            let clock = |kind, ticks| boxed(kind, &words(&[0, 0, 0, ticks, 0]));
+            let trak = [
+                boxed(b"tkhd", &words(&[0, 0, 0, 7, 0])),
+                boxed(b"edts", &boxed(b"elst", elst)),
+                boxed(b"mdia", &clock(b"mdhd", 44_100)),
+            ];
+            boxed(b"moov", &[clock(b"mvhd", 1_000), boxed(b"trak", &trak.concat())].concat())
+        };
+        // An empty edit of 2 s, then 500 ms from sample 2112 on.
+        let narrow = words(&[0, 2, 2_000, u32::MAX, 0x1_0000, 500, 2_112, 0x1_0000]);
+        let wide = words(&[0x0100_0000, 1, 0, 500, 0, 2_112, 0x1_0000]);
+        let edit = Edit { skip: 2_112, keep: Some(22_050) };
+        assert_eq!(mp4_edit(&moov(&narrow), 7), edit);
+        assert_eq!(mp4_edit(&moov(&wide), 7), edit);
+        assert_eq!(mp4_edit(&moov(&wide), 8), Edit::default());
+        // Several edits: the end of the first is not the end of the song.
+        let several = words(&[0, 2, 500, 2_112, 0x1_0000, 500, 60_000, 0x1_0000]);
+        assert_eq!(mp4_edit(&moov(&several), 7), Edit { skip: 2_112, keep: None });
+        for cut in 0..moov(&wide).len() {
+            mp4_edit(&moov(&wide)[..cut], 7);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mono_of_any_rate_has_the_length_of_the_ratio(
+            frames in 1_usize..5_000, channels in 1_u16..=8, from in MIN_RATE_HZ..=MAX_RATE_HZ, to in MIN_RATE_HZ..=48_000,
+        ) {
+            // Rates in whole hundreds, as any rate in use is a multiple of 25: primes would need long transforms.
+            let (from, to) = (from / 100 * 100, to / 100 * 100);
+            let decoded = run(&wav(&vec![0.5; frames * usize::from(channels)], from, channels), to).unwrap();
+            let expected = (frames as f64 * f64::from(to) / f64::from(from)).round();
+            prop_assert_eq!(decoded.samples.len() as f64, expected);
+            prop_assert_eq!(decoded.channels, usize::from(channels));
+            prop_assert!(decoded.samples.iter().all(|sample| sample.abs() < 0.7));
+        }
+
+        #[test]
+        fn mixing_is_the_mean_of_the_channels(channels in 1_u16..=8, values in prop::collection::vec(-1.0_f32..1.0, 8)) {
+            let frame = &values[..usize::from(channels)];
+            let mean = frame.iter().sum::<f32>() / f32::from(channels);
+            let decoded = run(&wav(&frame.repeat(50), 22_050, channels), 22_050).unwrap();
+            prop_assert_eq!(decoded.samples.len(), 50);
+            prop_assert!(decoded.samples.iter().all(|sample| (sample - mean).abs() < 1e-6));
+        }
+
+        #[test]
+        fn any_bytes_are_sound_or_a_sentence(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+            check(&bytes)?;
+        }
+
+        #[test]
+        fn any_bytes_behind_any_magic_are_sound_or_a_sentence(
+            magic in prop::sample::select(vec![
+                &b"RIFF\0\x10\0\0WAVEfmt \x10\0\0\0"[..], b"OggS\0\x02", b"fLaC\0\0\0\x22", b"\0\0\0\x18ftypM4A ", b"\xff\xfb\x90\x44",
+                b"\xff\xf1\x50\x80", b"ID3\x03\0\0\0\0\0\x05abcde",
+            ]),
+            bytes in prop::collection::vec(any::<u8>(), 0..2_000),
+        ) {
+            check(&[magic, &bytes[..]].concat())?;
+        }
+
+        #[test]
+        fn damaged_files_are_sound_or_a_sentence(
+            which in 0_usize..8,
+            hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+            (cut, hole, twice) in (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_usize..60),
+            whole in any::<bool>(),
+        ) {
+            let mut bytes = golden().swap_remove(which).1;
+            for (at, value) in hits {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if !whole {
+                bytes.truncate(cut.index(bytes.len()));
+                let at = hole.index(bytes.len() + 1);
+                let piece = bytes[at..(at + twice).min(bytes.len())].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            check(&bytes)?;
+        }
     }
 }

@@ -70,10 +70,8 @@ impl FeatureSpec {
             return Err(Error::Spec { field: ".".into(), problem: "expected a JSON object of settings".into() });
         }
         let mut reader = serde_json::Deserializer::from_slice(json);
-        let spec: Self = serde_path_to_error::deserialize(&mut reader).map_err(|error| Error::Spec {
-            field: error.path().to_string(),
-            problem: error.inner().to_string(),
-        })?;
+        let spec: Self = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| Error::Spec { field: error.path().to_string(), problem: error.inner().to_string() })?;
         reader.end().map_err(|error| Error::Spec { field: ".".into(), problem: error.to_string() })?;
         spec.check()?;
         Ok(spec)
@@ -388,8 +386,135 @@ fn flux_bands(spec: &FeatureSpec, edges_hz: &[f64]) -> Result<Vec<Range<usize>>>
         if first < end {
             return Ok(first..end);
         }
-        let problem = format!("no mel band has its centre from {} to {} Hz, widen it or raise n_mels", edges[0], edges[1]);
+        let problem =
+            format!("no mel band has its centre from {} to {} Hz, widen it or raise n_mels", edges[0], edges[1]);
         Err(Error::Spec { field: "band_edges_hz".into(), problem })
     });
     bands.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn extractor(change: impl FnOnce(&mut FeatureSpec)) -> Extractor {
+        let mut spec = FeatureSpec {
+            n_fft: 256,
+            hop: 64,
+            n_mels: 24,
+            band_edges_hz: vec![0.0, 2_000.0, 11_025.0],
+            ..FeatureSpec::default()
+        };
+        change(&mut spec);
+        Extractor::new(spec).unwrap()
+    }
+
+    fn sound() -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec(-1.0_f32..1.0, 0..3_000)
+    }
+
+    #[test]
+    fn defaults_are_plan_a_and_round_trip_through_json() {
+        let spec = FeatureSpec::from_json(b"{}").unwrap();
+        assert_eq!((spec.sample_rate_hz, spec.n_fft, spec.hop, spec.n_mels), (22_050, 2_048, 512, 80));
+        assert_eq!(FeatureSpec::from_json(&serde_json::to_vec(&spec).unwrap()).unwrap(), spec);
+        assert_eq!(spec.onset_shift(), 2);
+    }
+
+    #[test]
+    fn ln_is_the_logarithm() {
+        let mut x = 1e-10_f32;
+        while x < 1e20 {
+            let truth = f64::from(x).ln();
+            assert!((f64::from(ln(x)) - truth).abs() <= 2e-7 * truth.abs().max(1.0), "{x}");
+            x *= 1.0007;
+        }
+    }
+
+    #[test]
+    fn a_mel_filter_has_unit_area_whatever_its_width() {
+        // Slaney's norm: the triangle's height is 2 / width, so that its area in Hz is 1.
+        let spec = FeatureSpec { n_fft: 65_536, ..FeatureSpec::default() };
+        let bin_hz = f64::from(spec.sample_rate_hz) / spec.n_fft as f64;
+        for edges in mel_edges_hz(&spec).windows(3) {
+            let filter = mel_filter(edges, bin_hz, spec.n_fft / 2 + 1);
+            let area: f64 = filter.weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() * bin_hz;
+            assert!((area - 1.0).abs() < 1e-3, "{edges:?} {area}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_frame_for_each_hop_and_one_more(samples in sound(), hop in 16_usize..256) {
+            let extractor = extractor(|spec| spec.hop = hop);
+            let features = extractor.extract(&samples);
+            prop_assert_eq!(features.frames, 1 + samples.len() / hop);
+            prop_assert_eq!(features.mel.len(), features.frames * 24);
+            prop_assert_eq!(features.onset.len(), features.frames);
+            prop_assert_eq!(features.bands.len(), features.frames * 2);
+        }
+
+        #[test]
+        fn later_by_whole_hops_is_later_by_whole_frames(samples in sound(), hops in 0_usize..9) {
+            let extractor = extractor(|spec| spec.top_db = None);
+            let mut later = vec![0.0; hops * 64];
+            later.extend_from_slice(&samples);
+            let (now, then) = (extractor.extract(&samples), extractor.extract(&later));
+            prop_assert_eq!(then.frames, now.frames + hops);
+            prop_assert_eq!(&then.mel[hops * 24..], &now.mel[..]);
+            // The first row of the onset has no frame before it unless there is silence.
+            let first = hops + extractor.spec().onset_shift() + 1;
+            let tail = |rows: &[f32], from: usize| rows.get(from..).unwrap_or_default().to_vec();
+            prop_assert_eq!(tail(&then.onset, first), tail(&now.onset, first - hops));
+            prop_assert_eq!(tail(&then.bands, first * 2), tail(&now.bands, (first - hops) * 2));
+        }
+
+        #[test]
+        fn gain_changes_the_level_and_nothing_else(samples in sound(), gain in 0.1_f32..10.0) {
+            let extractor = extractor(|spec| spec.top_db = Some(60.0));
+            let louder: Vec<f32> = samples.iter().map(|sample| sample * gain).collect();
+            let (soft, loud) = (extractor.extract(&samples), extractor.extract(&louder));
+            let level = 20.0 * gain.log10();
+            // A band without a bin inside stays at the floor of −100 dB.
+            for (soft, loud) in soft.mel.iter().zip(&loud.mel).filter(|(soft, _)| **soft > -80.0) {
+                prop_assert!((loud - soft - level).abs() < 0.01, "{soft} {loud} {level}");
+            }
+        }
+
+        #[test]
+        fn onset_is_the_mean_rise_of_the_mel_rows(samples in sound()) {
+            let extractor = extractor(|_| {});
+            let features = extractor.extract(&samples);
+            let shift = extractor.spec().onset_shift();
+            for (row, &onset) in features.onset.iter().enumerate() {
+                let rise = row.checked_sub(shift).filter(|&now| now > 0).map_or(0.0, |now| {
+                    let frame = |at: usize| &features.mel[at * 24..(at + 1) * 24];
+                    frame(now).iter().zip(frame(now - 1)).map(|(now, before)| f64::from((now - before).max(0.0))).sum()
+                });
+                prop_assert!((f64::from(onset) - rise / 24.0).abs() < 1e-4);
+            }
+        }
+
+        #[test]
+        fn whatever_the_samples_the_features_are_finite(bits in prop::collection::vec(any::<u32>(), 0..1_500)) {
+            let samples: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
+            let features = extractor(|_| {}).extract(&samples);
+            let all = features.mel.iter().chain(&features.onset).chain(&features.bands);
+            prop_assert!(all.into_iter().all(|value| value.is_finite()));
+        }
+
+        #[test]
+        fn any_spec_is_refused_or_works(
+            sample_rate_hz in any::<u32>(), n_fft in 0_usize..5_000, hop in 0_usize..5_000, n_mels in 0_usize..600,
+            fmin_hz in any::<f64>(), fmax_hz in any::<Option<f64>>(), power in any::<f32>(), top_db in any::<Option<f32>>(),
+            band_edges_hz in prop::collection::vec(any::<f64>(), 0..4),
+        ) {
+            let spec = FeatureSpec { sample_rate_hz, n_fft, hop, n_mels, fmin_hz, fmax_hz, power, top_db, band_edges_hz };
+            if let Ok(extractor) = Extractor::new(spec) {
+                prop_assert!(extractor.extract(&[0.5; 100]).mel.iter().all(|value| value.is_finite()));
+            }
+        }
+    }
 }

@@ -1,8 +1,9 @@
-"""Writes the m4a and aac files beside it, and tone.json that says what is in them.
+"""Writes the sound files beside it, and tone.json that says what is in them.
 
-    pip install av==18.1.0 numpy && python tests/golden/audio/make.py
+    pip install av==18.1.0 numpy soundfile && python tests/golden/audio/make.py
 
-libsndfile cannot write AAC, so these are committed; the tests need only the files. Each holds the same synthesised
+No library of the tests can write AAC, and none of the core's tests anything but wav, so these are committed; the tests
+need only the files. Each holds the same synthesised
 clicks (short bursts of a 3 kHz sine under a Gaussian) at the sample positions `clicks_samples`. `late_samples` is how
 much later they stand in what is decoded, because nothing in the file tells the encoder's delay.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 
 RATE_HZ = 22_050
 SAMPLES = 12_345
@@ -82,12 +84,17 @@ def main() -> None:
     add_itunes_comment(write("tone-smpb.m4a", "ipod", "aac", use_editlist="0"))
     adts = write("tone.aac", "adts", "aac")
     frames = adts.read_bytes().count(b"\xff\xf1")
+    for suffix, subtype in (("ogg", "VORBIS"), ("mp3", "MPEG_LAYER_III"), ("flac", "PCM_16")):
+        soundfile.write(HERE / f"tone.{suffix}", clicks(), RATE_HZ, format=suffix.upper(), subtype=subtype)
     # An edit list counts in the movie's clock, which has 1000 ticks a second here.
     tick = RATE_HZ // 1_000 + 1
     files = {
         "tone.m4a": entry("m4a-aac", delay=PRIMING, end_tolerance=tick),
         "tone-smpb.m4a": entry("m4a-aac", delay=PRIMING),
         "tone-alac.m4a": entry("m4a-alac", end_tolerance=tick),
+        "tone.ogg": entry("ogg-vorbis"),
+        "tone.mp3": entry("mp3", delay=1_105),
+        "tone.flac": entry("flac"),
         "tone.aac": entry("aac", late=PRIMING, samples=frames * 1_024),
     }
     truth = {"rate_hz": RATE_HZ, "clicks_samples": CLICKS, "files": files}
