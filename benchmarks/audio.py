@@ -8,6 +8,7 @@ figure is the best of the rounds. `decode` is bytes to mono at the file's own ra
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -55,7 +56,7 @@ def peer_features(path: Path, hop: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     onset = librosa.onset.onset_strength(S=mel_db, sr=RATE_HZ, hop_length=hop)
     centres_hz = librosa.mel_frequencies(82, fmin=0.0, fmax=RATE_HZ / 2)[1:-1]
     edges = np.searchsorted(centres_hz, BAND_EDGES_HZ)
-    slices = [slice(int(low), int(high)) for low, high in zip(edges, edges[1:], strict=False)]
+    slices = [slice(int(low), int(high)) for low, high in itertools.pairwise(edges)]
     bands = librosa.onset.onset_strength_multi(S=mel_db, sr=RATE_HZ, hop_length=hop, channels=slices)
     return mel_db, onset, bands
 
@@ -106,7 +107,9 @@ def main() -> int:
     print(f"{'total':34} {audio_seconds:7.1f}  {totals[0]:13.3f} {totals[1]:9.3f} {totals[2]:9.3f}", end="")
     print(f"  {totals[3]:11.3f} {totals[4]:9.3f} {totals[5]:9.3f}  {totals[5] / totals[2]:5.2f}")
     print(f"native decode + features = {totals[2] / totals[1]:.2f} x native decode to 22.05 kHz", end="")
-    print(f", {totals[2] / totals[0]:.2f} x native decode at the file's rate, {audio_seconds / totals[2]:.0f} x real time")
+    print(
+        f", {totals[2] / totals[0]:.2f} x native decode at the file's rate, {audio_seconds / totals[2]:.0f} x real time"
+    )
     print(f"soundfile + librosa take {totals[5] / totals[2]:.2f} x as long")
     return 0
 

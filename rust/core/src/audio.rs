@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{FixedSync, Resampler as _, WindowFunction};
-use symphonia::core::audio::GenericAudioBufferRef;
+use symphonia::core::audio::{Channels, GenericAudioBufferRef};
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_OPUS, CODEC_ID_VORBIS};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecoderError;
@@ -678,7 +678,7 @@ impl<'a> Session<'a> {
             (Container::Ogg, CODEC_ID_OPUS) => return Err(fatal(unsupported("Opus in Ogg"))),
             (Container::Ogg, _) => return Err(fatal(unsupported("the codec in this Ogg file"))),
         };
-        if let Some(channels) = params.channels.as_ref().map(|channels| channels.count()) {
+        if let Some(channels) = params.channels.as_ref().map(Channels::count) {
             self.check_channels(channels)?;
             if format == Format::OggVorbis && channels > MAX_VORBIS_CHANNELS {
                 let what = format!("Vorbis with {channels} channels (one or two are)");
@@ -780,7 +780,7 @@ impl<'a> Session<'a> {
         let scale = 1.0 / channels as f32;
         for sample in &mut self.mono {
             *sample *= scale;
-            if !(sample.abs() <= MAX_SAMPLE) {
+            if sample.is_nan() || sample.abs() > MAX_SAMPLE {
                 *sample = 0.0;
                 self.non_finite += 1;
             }

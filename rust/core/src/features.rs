@@ -99,7 +99,7 @@ impl FeatureSpec {
         if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&self.sample_rate_hz) {
             return fail("sample_rate_hz", self.sample_rate_hz.to_string(), format!("{MIN_RATE_HZ} to {MAX_RATE_HZ}"));
         }
-        if !(16..=65_536).contains(&self.n_fft) || self.n_fft % 2 != 0 {
+        if !(16..=65_536).contains(&self.n_fft) || !self.n_fft.is_multiple_of(2) {
             return fail("n_fft", self.n_fft.to_string(), "an even number from 16 to 65536".into());
         }
         if !(16..=self.n_fft).contains(&self.hop) {

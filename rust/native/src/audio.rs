@@ -1,5 +1,7 @@
 //! Decoding and features for Python.
 
+#![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
 use std::path::PathBuf;
 
 use beatweaver_core::audio::{DecodeOptions, Decoded, Source, decode};

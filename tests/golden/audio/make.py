@@ -66,7 +66,9 @@ def add_itunes_comment(path: Path) -> None:
     path.write_bytes(contents[:at] + struct.pack(">I", size + len(udta)) + contents[at + 4 :] + udta)
 
 
-def entry(kind: str, *, delay: int = 0, late: int = 0, samples: int = SAMPLES, end_tolerance: int = 0) -> dict[str, object]:
+def entry(
+    kind: str, *, delay: int = 0, late: int = 0, samples: int = SAMPLES, end_tolerance: int = 0
+) -> dict[str, object]:
     """What is true of one file."""
     return {
         "format": kind,
