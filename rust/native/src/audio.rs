@@ -9,21 +9,11 @@ use beatweaver_core::features::{Extractor, FeatureSpec};
 use beatweaver_core::{Error, Warning};
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-/// Stands in until the error door of this crate is there: the class tree of `beatweaver.errors` replaces it.
-fn provisional_error(error: Error) -> PyErr {
-    match error {
-        Error::Io { path, source } => match source.raw_os_error() {
-            // OSError picks its subclass (FileNotFoundError, PermissionError) from the number.
-            Some(number) => PyOSError::new_err((number, source.to_string(), path)),
-            None => PyOSError::new_err(format!("{}: {source}", path.display())),
-        },
-        error => PyValueError::new_err(format!("{}: {error}", error.kind())),
-    }
-}
+use crate::door;
+use crate::error::to_python;
 
 /// A path or the bytes themselves.
 #[derive(FromPyObject)]
@@ -34,43 +24,70 @@ pub(crate) enum SourceArg<'py> {
     Path(PathBuf),
 }
 
-fn decode_detached(py: Python<'_>, source: &SourceArg<'_>, options: &DecodeOptions) -> PyResult<Decoded> {
-    let result = match source {
-        SourceArg::Path(path) => py.detach(|| decode(Source::Path(path), options)),
+fn decode_source(py: Python<'_>, source: &SourceArg<'_>, options: &DecodeOptions) -> PyResult<Decoded> {
+    match source {
+        SourceArg::Path(path) => door::run(py, 0, || decode(Source::Path(path), options)),
         SourceArg::Bytes(bytes) => {
             let bytes = bytes.as_bytes();
-            py.detach(|| decode(Source::Bytes { name: "audio", bytes }, options))
+            door::run(py, 0, || decode(Source::Bytes { name: "audio", bytes }, options))
         }
-    };
-    result.map_err(provisional_error)
+    }
 }
 
-/// Decode a song (path or bytes) to mono float32 samples `[T]`, nominally −1…1, at `sample_rate_hz`.
+/// Decodes a song to mono samples; time 0 is the first heard sample.
 ///
-/// Raises OSError for a file that cannot be read, AudioError for one without sound, LimitError beyond `max_seconds`.
+/// Args:
+///     source: path or bytes of a wav, ogg, mp3, flac, m4a or aac file; told by its content, not by its name.
+///     sample_rate_hz: rate of the samples returned.
+///     max_seconds: longer songs are refused.
+///
+/// Returns:
+///     float32 `[T]`, nominally −1 to 1.
+///
+/// Raises:
+///     AudioError: no sound in it, or a codec that is not supported.
+///     LimitError: longer than `max_seconds`, or too many channels.
+///     OSError: the file system refused.
 #[pyfunction]
-#[pyo3(signature = (source, *, sample_rate_hz = 22_050, max_seconds = 1_800.0))]
+#[pyo3(signature = (
+    source: "str | os.PathLike[str] | bytes", *, sample_rate_hz: "int" = 22_050, max_seconds: "float" = 1_800.0
+) -> "numpy.typing.NDArray[numpy.float32]")]
 pub(crate) fn decode_audio<'py>(
     py: Python<'py>,
     source: SourceArg<'py>,
     sample_rate_hz: u32,
     max_seconds: f64,
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-    let decoded = decode_detached(py, &source, &DecodeOptions { sample_rate_hz, max_seconds })?;
+    let decoded = decode_source(py, &source, &DecodeOptions { sample_rate_hz, max_seconds })?;
     Ok(decoded.samples.into_pyarray(py))
 }
 
-/// Decode as `decode_audio` does and return `(samples, info)`; `info` holds `sample_rate_hz`, `source_rate_hz`,
-/// `channels`, `seconds`, `format`, `trimmed_start_samples` (of the source) and `warnings`, a list of (rule, message).
+/// As `decode_audio`, with what the file says of itself.
+///
+/// Args:
+///     source: path or bytes.
+///     sample_rate_hz: rate of the samples returned.
+///     max_seconds: longer songs are refused.
+///
+/// Returns:
+///     The samples, and `sample_rate_hz`, `source_rate_hz`, `channels`, `seconds`, `format`, `trimmed_start_samples` (of the
+///     source) and `warnings`, a list of (rule, message).
+///
+/// Raises:
+///     AudioError: as `decode_audio`.
+///     LimitError: as `decode_audio`.
+///     OSError: the file system refused.
 #[pyfunction]
-#[pyo3(signature = (source, *, sample_rate_hz = 22_050, max_seconds = 1_800.0))]
+#[pyo3(signature = (
+    source: "str | os.PathLike[str] | bytes", *, sample_rate_hz: "int" = 22_050, max_seconds: "float" = 1_800.0
+) -> "tuple[numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]")]
 pub(crate) fn decode_audio_with_info<'py>(
     py: Python<'py>,
     source: SourceArg<'py>,
     sample_rate_hz: u32,
     max_seconds: f64,
 ) -> PyResult<(Bound<'py, PyArray1<f32>>, Bound<'py, PyDict>)> {
-    let decoded = decode_detached(py, &source, &DecodeOptions { sample_rate_hz, max_seconds })?;
+    let decoded = decode_source(py, &source, &DecodeOptions { sample_rate_hz, max_seconds })?;
     let info = PyDict::new(py);
     info.set_item("sample_rate_hz", decoded.sample_rate_hz)?;
     info.set_item("source_rate_hz", decoded.source_rate_hz)?;
@@ -83,27 +100,39 @@ pub(crate) fn decode_audio_with_info<'py>(
     Ok((decoded.samples.into_pyarray(py), info))
 }
 
-fn extractor(spec_json: &[u8]) -> PyResult<Extractor> {
-    FeatureSpec::from_json(spec_json).and_then(Extractor::new).map_err(provisional_error)
+fn extractor(py: Python<'_>, spec_json: &[u8]) -> PyResult<Extractor> {
+    FeatureSpec::from_json(spec_json).and_then(Extractor::new).map_err(|e| to_python(py, &e))
 }
 
 fn matrix(py: Python<'_>, rows: usize, columns: usize, values: Vec<f32>) -> PyResult<Bound<'_, PyArray2<f32>>> {
     let array = Array2::from_shape_vec((rows, columns), values);
-    array.map(|array| array.into_pyarray(py)).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    let problem = |e: numpy::ndarray::ShapeError| Error::Spec { field: "features".into(), problem: e.to_string() };
+    array.map(|array| array.into_pyarray(py)).map_err(|e| to_python(py, &problem(e)))
 }
 
-/// Features of mono float32 `samples`: `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, float32.
+/// Features of a song.
 ///
-/// `spec_json` is a FeatureSpec; `{}` means plan A's numbers. Raises ConfigError for a spec that is not valid.
+/// Args:
+///     samples: float32 `[T]` at the spec's sample rate; what is not finite counts as 0.
+///     spec_json: sizes and bands as JSON; `{}` takes the defaults (22 050 Hz, FFT 2048, hop 512, 80 mels).
+///
+/// Returns:
+///     `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, all float32; frames = 1 + T // hop.
+///
+/// Raises:
+///     ConfigError: not a valid spec.
 #[pyfunction]
+#[pyo3(signature = (
+    samples: "numpy.typing.NDArray[numpy.float32]", spec_json: "bytes"
+) -> "dict[str, numpy.typing.NDArray[numpy.float32]]")]
 pub(crate) fn features<'py>(
     py: Python<'py>,
     samples: PyReadonlyArray1<'py, f32>,
     spec_json: &[u8],
 ) -> PyResult<Bound<'py, PyDict>> {
-    let extractor = extractor(spec_json)?;
+    let extractor = extractor(py, spec_json)?;
     let samples = samples.as_slice()?;
-    let features = py.detach(|| extractor.extract(samples));
+    let features = door::run(py, 0, || Ok(extractor.extract(samples)))?;
     let dict = PyDict::new(py);
     dict.set_item("mel", matrix(py, features.frames, extractor.spec().n_mels, features.mel)?)?;
     dict.set_item("onset", features.onset.into_pyarray(py))?;
@@ -111,15 +140,28 @@ pub(crate) fn features<'py>(
     Ok(dict)
 }
 
-/// Log-mel spectrogram in dB with the onset strength as its last row, float32 `[mels + 1, frames]`.
+/// Log-mel spectrogram in dB with the onset strength as its last row.
+///
+/// Args:
+///     samples: float32 `[T]` at the spec's sample rate.
+///     spec_json: as for `features`.
+///
+/// Returns:
+///     float32 `[mels + 1, frames]`.
+///
+/// Raises:
+///     ConfigError: not a valid spec.
 #[pyfunction]
+#[pyo3(signature = (
+    samples: "numpy.typing.NDArray[numpy.float32]", spec_json: "bytes"
+) -> "numpy.typing.NDArray[numpy.float32]")]
 pub(crate) fn compute_mel_with_onset<'py>(
     py: Python<'py>,
     samples: PyReadonlyArray1<'py, f32>,
     spec_json: &[u8],
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let extractor = extractor(spec_json)?;
+    let extractor = extractor(py, spec_json)?;
     let samples = samples.as_slice()?;
-    let rows = py.detach(|| extractor.compute_mel_with_onset(samples));
+    let rows = door::run(py, 0, || Ok(extractor.compute_mel_with_onset(samples)))?;
     matrix(py, extractor.spec().n_mels + 1, extractor.spec().frames(samples.len()), rows)
 }

@@ -1,12 +1,29 @@
 //! The Python module `beatweaver._native`: a list of what it exports, and nothing else.
 
 mod audio;
+mod corpus;
+mod door;
+mod error;
+mod info;
+mod map;
+mod rows;
+mod tokens;
 
-use pyo3::prelude::*;
-
-/// The native half of BeatWeaver.
-#[pymodule(gil_used = false)]
+/// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
+#[pyo3::pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
     use super::audio::{compute_mel_with_onset, decode_audio, decode_audio_with_info, features};
+    #[pymodule_export]
+    use super::corpus::process;
+    #[pymodule_export]
+    use super::door::thread_count;
+    #[pymodule_export]
+    use super::info::build_info;
+    #[pymodule_export]
+    use super::map::{
+        Difficulty, Song, TempoMap, align, check_rules, check_song, convert_song, load_song, load_song_bytes, save_song,
+    };
+    #[pymodule_export]
+    use super::tokens::{Grammar, Vocab};
 }

@@ -1,0 +1,529 @@
+# Made by `make stubs` from the Rust sources; changes belong there.
+"""
+The native half of BeatWeaver; people import `beatweaver`, which stands on it.
+"""
+
+import collections
+import collections.abc
+import numpy
+import numpy.typing
+import os
+import typing
+
+from numpy import float64
+from numpy.typing import NDArray
+from typing import Any, SupportsIndex, final
+
+__all__ = [
+    "Difficulty",
+    "Song",
+    "TempoMap",
+    "align",
+    "build_info",
+    "check_rules",
+    "check_song",
+    "convert_song",
+    "load_song",
+    "load_song_bytes",
+    "save_song",
+    "thread_count",
+]
+
+@final
+class Difficulty:
+    """
+    One level: its objects as arrays, sorted by beat.
+    """
+    def __repr__(self, /) -> str: ...
+    def arcs(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Arcs.
+
+        Returns:
+            `beat` `time` `tail_beat` `tail_time` `multiplier` `tail_multiplier` float64 `[N]`;
+            `color` `x` `y` `cut` `tail_x` `tail_y` `tail_cut` `mid_anchor` int32 `[N]`.
+        """
+    def bombs(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Bombs without fakes.
+
+        Returns:
+            `beat` and `time` float64 `[N]`, `x` `y` int32 `[N]`.
+        """
+    def boosts(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Boost events.
+
+        Returns:
+            `beat` `time` float64 `[N]`, `on` bool `[N]`.
+        """
+    @property
+    def category(self, /) -> str:
+        """
+        `vanilla`, `chroma`, `mapping-extensions`, `noodle` or `vivify`.
+        """
+    def chains(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Chains without fakes.
+
+        Returns:
+            `beat` `time` `tail_beat` `tail_time` `squish` float64 `[N]`; `color` `x` `y` `cut` `tail_x` `tail_y` `slices` int32 `[N]`.
+        """
+    @property
+    def characteristic(self, /) -> str:
+        """
+        Game mode, for example `Standard`.
+        """
+    @property
+    def file(self, /) -> str:
+        """
+        Level file inside of the pack.
+        """
+    @staticmethod
+    def from_arrays(
+        *,
+        characteristic: str = "Standard",
+        name: str = "ExpertPlus",
+        bpm: float,
+        njs: float = 16.0,
+        spawn_offset_beats: float = 0.0,
+        **groups: collections.abc.Mapping[str, numpy.typing.ArrayLike],
+    ) -> Difficulty:
+        """
+        A level from arrays, for writing with `save_song`.
+
+        Args:
+            characteristic: game mode.
+            name: difficulty name.
+            bpm: tempo of the song it belongs to.
+            njs: note jump speed in metres per second.
+            spawn_offset_beats: offset of the half jump duration.
+            groups: `notes`, `bombs`, `obstacles`, `arcs`, `chains`, `lights`, `boosts`, `tempo` as the methods of that name
+                return them; `time` is ignored, columns left out are 0 (brightness 1, `bpm` of `tempo` required).
+
+        Raises:
+            ConfigError: an unknown group or column, columns of different lengths, a beat that is not finite.
+        """
+    @property
+    def label(self, /) -> str | None:
+        """
+        Name shown in place of the difficulty, if any.
+        """
+    def lights(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Basic events (lights, rings, lasers) without boosts.
+
+        Returns:
+            `beat` `time` `brightness` float64 `[N]`, `kind` and `value` int32 `[N]`.
+        """
+    @property
+    def name(self, /) -> str:
+        """
+        `Easy`, `Normal`, `Hard`, `Expert` or `ExpertPlus`.
+        """
+    @property
+    def njs(self, /) -> float:
+        """
+        Note jump speed in metres per second.
+        """
+    def note_extras(self, /) -> list[str]:
+        """
+        What the file says of each note beyond its columns, as JSON text; the empty text where there is nothing.
+        """
+    def notes(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Notes without fakes.
+
+        Returns:
+            `beat` and `time` float64 `[N]` (beats, seconds), `x` `y` `color` `cut` `angle` int32 `[N]`. Colour 0 is left, 1 right.
+            Cut 0 up, 1 down, 2 left, 3 right, 4 up-left, 5 up-right, 6 down-left, 7 down-right, 8 any; angle in degrees
+            counter-clockwise on top of it. Values off the 4×3 grid belong to mods.
+        """
+    def obstacles(self, /) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+        """
+        Walls without fakes.
+
+        Returns:
+            `beat`, `time` and `duration_beats` float64 `[N]`, `x` `y` `width` `height` int32 `[N]`.
+        """
+    @property
+    def rank(self, /) -> int:
+        """
+        1, 3, 5, 7 or 9.
+        """
+    @property
+    def requirements(self, /) -> list[str]:
+        """
+        Mods the level cannot be played without.
+        """
+    @property
+    def spawn_offset_beats(self, /) -> float:
+        """
+        Offset of the half jump duration in beats.
+        """
+    def stats(self, /) -> dict[str, typing.Any]:
+        """
+        Figures at a glance: `notes`, `onsets`, `bombs`, `walls`, `arcs`, `chains`, `events`, `fakes`, `nps`, `first_note_s` and
+        `last_note_s` (None without notes).
+        """
+    @property
+    def suggestions(self, /) -> list[str]:
+        """
+        Mods the level makes use of.
+        """
+    @property
+    def tempo(self, /) -> TempoMap:
+        """
+        The clock of this level.
+        """
+    @property
+    def version(self, /) -> str:
+        """
+        Format version of the level file.
+        """
+    @property
+    def warnings(self, /) -> list[dict[str, Any]]:
+        """
+        What was odd in its files: `rule`, `file`, `where`, `message`, `count` each.
+        """
+
+@final
+class Song:
+    """
+    A song with its levels, as read from a pack.
+    """
+    def __repr__(self, /) -> str: ...
+    @property
+    def artist(self, /) -> str:
+        """
+        Who made the song.
+        """
+    @property
+    def audio_name(self, /) -> str:
+        """
+        Name of the audio file.
+        """
+    @property
+    def audio_present(self, /) -> bool:
+        """
+        Whether the audio file is in the pack.
+        """
+    @property
+    def audio_seconds(self, /) -> float | None:
+        """
+        Length of the audio in seconds, if its header or the Info tells.
+        """
+    @property
+    def bpm(self, /) -> float:
+        """
+        Base tempo in beats per minute.
+        """
+    @property
+    def category(self, /) -> str:
+        """
+        The strongest category among all levels, also those that could not be read.
+        """
+    @property
+    def cover_name(self, /) -> str:
+        """
+        Name of the cover file.
+        """
+    @property
+    def difficulties(self, /) -> tuple[Difficulty, ...]:
+        """
+        Levels that could be read, in the Info's order.
+        """
+    @property
+    def faults(self, /) -> list[dict[str, Any]]:
+        """
+        Levels that could not be read: `characteristic`, `difficulty`, `file`, `error` (an exception) each.
+        """
+    @property
+    def hash(self, /) -> str:
+        """
+        Level hash as the game and BeatSaver compute it: 40 hexadecimal digits.
+        """
+    @property
+    def info_version(self, /) -> str:
+        """
+        Version of the Info file.
+        """
+    @property
+    def key(self, /) -> str:
+        """
+        Content key: the same for the same files, whatever the container.
+        """
+    @property
+    def mapper(self, /) -> str:
+        """
+        Who made the level.
+        """
+    @property
+    def offset_s(self, /) -> float:
+        """
+        Shift of the audio against the objects in seconds; 0 in every level that may be uploaded.
+        """
+    @property
+    def requirements(self, /) -> list[str]:
+        """
+        Mods that some level cannot be played without.
+        """
+    @property
+    def subtitle(self, /) -> str:
+        """
+        Second line of the title.
+        """
+    @property
+    def suggestions(self, /) -> list[str]:
+        """
+        Mods that some level makes use of.
+        """
+    @property
+    def tempo(self, /) -> TempoMap:
+        """
+        The song's clock: of version 4 its audio data, before that the first level's tempo events.
+        """
+    @property
+    def title(self, /) -> str:
+        """
+        Title.
+        """
+    @property
+    def warnings(self, /) -> list[dict[str, Any]]:
+        """
+        What was odd in the pack, the Info and the audio data: `rule`, `file`, `where`, `message`, `count` each.
+        """
+
+@final
+class TempoMap:
+    """
+    Where beats lie in time, and back: piecewise constant tempo.
+
+    Example:
+        >>> clock = TempoMap([0, 4], [120, 60])
+        >>> clock.seconds([4, 5]).tolist()
+        [2.0, 3.0]
+    """
+    def __new__(
+        cls, /, beats: numpy.typing.ArrayLike, bpms: numpy.typing.ArrayLike, *, offset_s: float = 0.0
+    ) -> TempoMap:
+        """
+        A clock from tempo changes.
+
+        Args:
+            beats: `[N]` beats at which a tempo begins, in any order; the earliest one's tempo also holds before it.
+            bpms: `[N]` tempos in beats per minute.
+            offset_s: time of beat 0 in seconds.
+
+        Raises:
+            ConfigError: no tempo, different lengths, a beat that is not finite, or a tempo that is not positive.
+        """
+    def __repr__(self, /) -> str: ...
+    def beats(self, /, seconds: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Beats at times.
+
+        Args:
+            seconds: one time in seconds, or an array of any shape.
+
+        Returns:
+            float64 of the same shape, beats.
+        """
+    @property
+    def regions(self, /) -> dict[str, NDArray[float64]]:
+        """
+        The tempo regions: `beat`, `time_s` and `bpm` float64 `[R]`; each holds until the next one begins.
+        """
+    def seconds(self, /, beats: numpy.typing.ArrayLike) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Times of beats.
+
+        Args:
+            beats: one beat, or an array of any shape.
+
+        Returns:
+            float64 of the same shape, seconds.
+        """
+    @staticmethod
+    def snap(
+        beats: numpy.typing.ArrayLike, *, divisions: collections.abc.Sequence[int], tolerance_beats: float = ...
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.uint16], numpy.typing.NDArray[numpy.float64]
+    ]:
+        """
+        Beats moved to the coarsest subdivision that is near enough.
+
+        Args:
+            beats: one beat, or an array of any shape.
+            divisions: parts of a beat to try, for example `(1, 2, 3, 4)`.
+            tolerance_beats: how far a beat may be moved, 1/96 unless given.
+
+        Returns:
+            All of the same shape: float64 beats; uint16 the subdivision each lies on, 0 where nothing was near and the beat
+            stayed; float64 how far each was moved, in beats.
+        """
+
+def align(
+    onsets_s: numpy.typing.ArrayLike, beats_s: numpy.typing.ArrayLike, *, tolerance_s: float = 0.045
+) -> dict[str, numpy.typing.NDArray[typing.Any]]:
+    """
+    Onsets matched to beats: each beat goes to the onset nearest to it.
+
+    Args:
+        onsets_s: `[N]` times in seconds.
+        beats_s: `[M]` times of beats in seconds, rising.
+        tolerance_s: onsets farther from every beat than this are not matched.
+
+    Returns:
+        `index` int64 `[N]` of the beat or −1, `error_s` float64 `[N]` onset minus beat, `matched` bool `[N]`.
+    """
+
+def build_info() -> dict[str, str]:
+    """
+    What this build is.
+
+    Returns:
+        `version` (of the Rust crates), `profile` (Cargo's name of it), `debug_assertions` (`on` or `off`),
+        `features` (CPU features the compiler was allowed to use, comma-separated), `target` (`system-processor`).
+    """
+
+def check_rules() -> list[tuple[str, str, str]]:
+    """
+    Every rule that `check_song` knows.
+
+    Returns:
+        `(rule, severity, what it is about)` each.
+    """
+
+def check_song(path: str | os.PathLike[str]) -> list[dict[str, typing.Any]]:
+    """
+    Would BeatSaver take it, and do its files say what the format allows?
+
+    Args:
+        path: the pack.
+
+    Returns:
+        Findings: `rule`, `severity` (`error`, `rank`, `warning`, `info`), `characteristic`, `difficulty`, `file`, `where`,
+        `beat`, `time_s`, `message`, `count` each.
+
+    Raises:
+        MapError: no level there.
+        OSError: the file system refused.
+    """
+
+def convert_song(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, version: typing.Literal[2, 3, 4]
+) -> list[dict[str, typing.Any]]:
+    """
+    Writes a pack again in another format version; audio, cover and all other files go along.
+
+    Args:
+        path: the pack to read.
+        out: ends in `.zip` for an archive, which replaces one of that name; anything else is a folder, new or empty.
+        version: format version 2, 3 or 4.
+
+    Returns:
+        What the version cannot say: `difficulty` ("" for the song), `what`, `count` each. A level that could not be read is
+        left out and has `whole` True.
+
+    Raises:
+        MapError: as `load_song`, or no level of it can be read.
+        FileExistsError: the folder exists and is not empty.
+        ConfigError: no such version.
+        OSError: the file system refused; nothing is left half-written.
+    """
+
+def load_song(path: str | os.PathLike[str]) -> Song:
+    """
+    Reads a level pack: a folder, a zip, or a path to an Info file; every format version.
+
+    Args:
+        path: the pack.
+
+    Returns:
+        The song. Levels that cannot be read are listed in `faults`, oddities in `warnings`.
+
+    Raises:
+        MapError: no level there, or its Info cannot be read; `path`, `where`, `found`, `expected`, `hint` say more.
+        LimitError: hostile input.
+        OSError: the file system refused.
+
+    Example:
+        >>> song = load_song("my map.zip")                      # doctest: +SKIP
+        >>> song.difficulties[0].notes()["time"][:4]            # doctest: +SKIP
+    """
+
+def load_song_bytes(data: bytes, *, name: str = "archive.zip") -> Song:
+    """
+    As `load_song`, from the bytes of a zip archive.
+
+    Args:
+        data: the archive.
+        name: what to call it in messages.
+
+    Returns:
+        The song.
+
+    Raises:
+        MapError: as `load_song`.
+        LimitError: hostile input.
+    """
+
+def save_song(
+    path: str | os.PathLike[str],
+    difficulties: collections.abc.Sequence[Difficulty],
+    *,
+    title: str,
+    artist: str = "",
+    mapper: str = "",
+    bpm: float,
+    audio: bytes,
+    cover: bytes | None = None,
+    version: typing.Literal[2, 3, 4] = 3,
+    environment: str = "DefaultEnvironment",
+    preview_start_s: float = 0.0,
+    preview_duration_s: float = 10.0,
+) -> list[dict[str, typing.Any]]:
+    """
+    Writes a new level pack from levels made with `Difficulty.from_arrays`.
+
+    Args:
+        path: ends in `.zip` for an archive, which replaces one of that name; anything else is a folder, new or empty.
+        difficulties: the levels; one of each characteristic and name, all made for the tempo `bpm`.
+        title: song title.
+        artist: who made the song.
+        mapper: who made the level.
+        bpm: base tempo.
+        audio: bytes of the Ogg Vorbis file, named `song.egg` in the pack.
+        cover: bytes of a square PNG or JPEG of at least 256 pixels, named `cover.png` or `cover.jpg`.
+        version: format version 2, 3 or 4.
+        environment: name of the stage.
+        preview_start_s: where the preview begins.
+        preview_duration_s: how long it is.
+
+    Returns:
+        What the version cannot say: `difficulty`, `what`, `count` each.
+
+    Raises:
+        ConfigError: no level, a level twice, a level of another tempo, or no such version.
+        FileExistsError: the folder exists and is not empty.
+        OSError: the file system refused; nothing is left half-written.
+
+    Example:
+        >>> hard = Difficulty.from_arrays(name="Hard", bpm=120, notes={"beat": [4, 5], "x": [1, 2], "color": [0, 1]})
+        >>> save_song("my map.zip", [hard], title="Song", bpm=120, audio=ogg_bytes)             # doctest: +SKIP
+    """
+
+def thread_count(*, threads: SupportsIndex = 0) -> int:
+    """
+    How many threads a call with this `threads` works on.
+
+    Args:
+        threads: 0 for the shared pool, whose size is `BEATWEAVER_THREADS` or the number of cores.
+
+    Returns:
+        The size of the pool; 1 in a forked child once the parent has used the shared pool.
+
+    Raises:
+        ConfigError: `threads` or `BEATWEAVER_THREADS` is above 1024 or not a number.
+    """

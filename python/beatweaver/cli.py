@@ -1,0 +1,221 @@
+"""The command line: options and their help, errors turned into exit codes, and no work of its own.
+
+Each command imports its module inside the function, so that `--help` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, cast
+
+import click
+
+from beatweaver.console import ExitCode, Output, discard_stdout, prepare_streams
+from beatweaver.errors import BeatWeaverError, ConfigError
+
+__all__ = ["main"]
+
+P = ParamSpec("P")
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+_traceback_option = click.option(
+    "--traceback", is_flag=True, expose_value=False, help="Show where in the program an error came from."
+)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """A broken pipe is success. Seen here before click, which makes it a failure; rich made it a SystemExit already."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as ending:
+        if isinstance(ending, SystemExit) and not isinstance(ending.__context__, BrokenPipeError):
+            raise
+        discard_stdout()
+        raise click.exceptions.Exit(ExitCode.OK) from None
+
+
+class _Program(click.Group):
+    """A group that suggests near names and turns every ending into one of the three exit codes."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = click.utils.make_str(args[0])
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            raise ConfigError(
+                f"found no command {name!r}",
+                found=name,
+                expected=", ".join(self.list_commands(ctx)),
+                hint=f"did you mean {near[0]}?" if near else "`beatweaver --help` lists the commands",
+            )
+        return super().resolve_command(ctx, args)
+
+    def make_context(self, *words: Any, **extra: Any) -> click.Context:
+        """Read the command line; `--help` and `--version` print and end here."""
+        with _reader_may_leave():
+            return super().make_context(*words, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command named."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
+        """Run, print what went wrong, and leave with the exit code."""
+        words = list(sys.argv[1:] if args is None else args)
+        prepare_streams()
+        try:
+            code = self._run(words, prog_name or self.name, **extra | {"standalone_mode": False})
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_stdout()
+            code = ExitCode.OK
+        sys.exit(code)
+
+    def _run(self, words: list[str], prog_name: str | None, **extra: Any) -> int:
+        options = words[: words.index("--")] if "--" in words else words
+        output = Output(as_json="--json" in options)
+        full = "--traceback" in options
+        try:
+            return int(super().main(words, prog_name, **extra) or ExitCode.OK)
+        except BrokenPipeError:
+            raise
+        except click.UsageError as error:
+            output.error(_as_config_error(error), full=full)
+        except (BeatWeaverError, OSError) as error:
+            output.error(error, full=full)
+        except (KeyboardInterrupt, click.Abort):
+            output.error(KeyboardInterrupt(), full=full)
+        except Exception as error:  # noqa: BLE001 - the last place that can say what to do about it
+            output.bug(error, full=full)
+        return ExitCode.FAILED
+
+
+def _as_config_error(error: click.UsageError) -> ConfigError:
+    name = error.ctx.command_path if error.ctx is not None else "beatweaver"
+    message = error.format_message()
+    return ConfigError(message[:1].lower() + message[1:].rstrip("."), hint=f"`{name} --help` shows how it is used")
+
+
+@click.group(
+    "beatweaver",
+    cls=_Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="beatweaver", prog_name="beatweaver", message="%(prog)s %(version)s")
+@_traceback_option
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Beat Saber levels: read them, check them, convert them, build a training corpus from them.
+
+    Exit codes: 0 fine, 1 findings or failed items, 2 could not run.
+    """
+    if ctx.invoked_subcommand is None:
+        Output().line(ctx.get_help())
+
+
+def command(function: Callable[Concatenate[Output, P], ExitCode]) -> click.Command:
+    """A command of the program named like its function, with `--json` and `--traceback`.
+
+    The function gets the Output to write to before its own options, and returns the exit code.
+    """
+
+    @wraps(function)
+    def run(as_json: bool, *args: P.args, **options: P.kwargs) -> ExitCode:
+        return function(Output(as_json=as_json), *args, **options)
+
+    return main.command()(_json_option(_traceback_option(run)))
+
+
+@command
+def doctor(output: Output) -> ExitCode:
+    """Report what a bug report needs: versions, build, machine."""
+    from beatweaver.doctor import examine
+
+    report = examine()
+
+    def draw() -> None:
+        for name, value in report.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {item}" for key, item in value.items() if item not in ("", None)) or "none"
+            if name != "problems":
+                output.line(f"{name:10} {'none' if value is None else value}")
+        for problem in report["problems"]:
+            output.line(f"problem    {problem}")
+
+    output.result(report, draw)
+    return ExitCode.FINDINGS if report["problems"] else ExitCode.OK
+
+
+_map_argument = click.argument("map", type=click.Path(path_type=Path))
+
+
+@command
+@_map_argument
+def inspect(output: Output, map: Path) -> ExitCode:  # noqa: A002 - click names the argument after it
+    """Show what is in the level MAP: a folder, a zip or an Info file."""
+    from beatweaver import maps, report
+
+    document = maps.inspect(map)
+    output.result(document, lambda: report.inspected(output, document))
+    return ExitCode.FINDINGS if document["failed"] else ExitCode.OK
+
+
+@command
+@_map_argument
+def check(output: Output, map: Path) -> ExitCode:  # noqa: A002
+    """Check whether BeatSaver would take the level MAP: a folder, a zip or an Info file.
+
+    Also shows what keeps it from being ranked and what most likely is a mistake. Exit code 1 if it would be refused.
+    """
+    from beatweaver import maps, report
+
+    document = maps.check(map)
+    output.result(document, lambda: report.checked(output, document))
+    return ExitCode.OK if document["ok"] else ExitCode.FINDINGS
+
+
+@command
+@_map_argument
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(["v2", "v3", "v4"]), required=True, help="Format version to write.")
+def convert(output: Output, map: Path, out: Path, to: str) -> ExitCode:  # noqa: A002
+    """Write the level MAP again as OUT, a zip if it ends in .zip and else a folder, in another format version.
+
+    Shows what the version cannot say and is lost. Exit code 1 if a level could not be read and was left out.
+    """
+    from beatweaver import maps, report
+
+    document = maps.convert(map, out, to=cast("Literal[2, 3, 4]", int(to.removeprefix("v"))))
+    output.result(document, lambda: report.converted(output, document))
+    return ExitCode.FINDINGS if any(lost["whole"] for lost in document["lost"]) else ExitCode.OK
+
+
+@command
+@click.argument("raw", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), default=Path("processed"))
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be given again.")
+def process(output: Output, raw: Path, out: Path, file: Path | None, overrides: tuple[str, ...]) -> ExitCode:
+    """Turn a folder of levels RAW into training data in OUT (default: processed).
+
+    Interrupt it anywhere and run it again: it goes on where it was. A level that cannot be read becomes a row with
+    the reason.
+    """
+    from beatweaver import config, report
+    from beatweaver.process import process as run
+
+    settings = config.build(config.ProcessConfig, config.load(file, overrides))
+    with output.progress("maps") as advance:
+        summary = run(raw, out, settings, advance)
+    output.result(summary, lambda: report.processed(output, summary))
+    return ExitCode.FINDINGS if summary["failed"] else ExitCode.OK

@@ -1,0 +1,268 @@
+"""Every setting, once: frozen dataclasses, read from flat JSON and `key=value` overrides.
+
+A config file is one flat JSON object. Each key belongs to exactly one of `CONFIGS`, so one file can hold the settings
+of several steps; `load` checks all its keys, `build` takes those of one class.
+
+    settings = load(Path("small.json"), ["min_bpm=80"])
+    process = build(ProcessConfig, settings)
+
+The canonical bytes of a config (`Config.canonical`) are what crosses to Rust and what is hashed into cache keys.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import inspect
+import json
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+from beatweaver.errors import ConfigError
+
+__all__ = ["CONFIGS", "RANKS", "Config", "ProcessConfig", "build", "describe", "load"]
+
+RANKS: Final = ("Easy", "Normal", "Hard", "Expert", "ExpertPlus")
+"""Difficulty ranks as the game writes them, easiest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Base of all: types are checked, then `check` looks at the values; both raise ConfigError naming the field."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _typed(field.name, getattr(self, field.name), hints[field.name])
+            object.__setattr__(self, field.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is out of range; types are right by now."""
+
+    def canonical(self) -> bytes:
+        """These settings as JSON with sorted keys and no spaces: equal settings give equal bytes."""
+        values = dataclasses.asdict(self)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes, in hexadecimal."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessConfig(Config):
+    """What `process` takes into the corpus, and how it divides it."""
+
+    min_difficulty: str = "Easy"
+    """Easiest rank that is taken: Easy, Normal, Hard, Expert or ExpertPlus."""
+    characteristics: tuple[str, ...] = ("Standard",)
+    """Game modes that are taken, as the game writes them."""
+    min_bpm: float = 50.0
+    """Songs slower than this many beats per minute are left out."""
+    max_bpm: float = 300.0
+    """Songs faster than this many beats per minute are left out."""
+    min_notes: int = 20
+    """Difficulties with fewer onsets (notes at one time count once) are left out."""
+    max_onsets_per_min: float = 2000.0
+    """Difficulties with more onsets per minute are left out."""
+    min_seconds: float = 15.0
+    """Difficulties whose notes span fewer seconds are left out."""
+    max_wall_share: float = 0.9
+    """Difficulties in which walls are a larger share of all objects than this (0 to 1) are left out."""
+    require_vanilla: bool = False
+    """Leave out every difficulty that needs or suggests a mod."""
+    splits: tuple[float, float, float] = (0.85, 0.1, 0.05)
+    """Shares of songs for training, validation and test; they add up to 1."""
+    shards: int = 0
+    """Number of files the tokens are spread over; 0 lets it grow with the corpus."""
+    threads: int = 0
+    """Worker threads; 0 means BEATWEAVER_THREADS, or all cores."""
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is out of range."""
+        if self.min_difficulty not in RANKS:
+            _refuse(
+                "min_difficulty",
+                self.min_difficulty,
+                f"one of {', '.join(RANKS)}",
+                _nearest_hint(self.min_difficulty, RANKS),
+            )
+        if not self.characteristics or "" in self.characteristics:
+            _refuse("characteristics", self.characteristics, "at least one name, none of them empty")
+        _within("min_bpm", self.min_bpm, 0, math.inf)
+        _within("max_bpm", self.max_bpm, self.min_bpm, math.inf)
+        _within("min_notes", self.min_notes, 0, 1_000_000)
+        _within("max_onsets_per_min", self.max_onsets_per_min, 0, math.inf)
+        _within("min_seconds", self.min_seconds, 0, math.inf)
+        _within("max_wall_share", self.max_wall_share, 0, 1)
+        for share in self.splits:
+            _within("splits", share, 0, 1)
+        if abs(math.fsum(self.splits) - 1) > 1e-9:
+            _refuse("splits", self.splits, "three shares that add up to 1")
+        _within("shards", self.shards, 0, 65_536)
+        _within("threads", self.threads, 0, 1024)
+
+
+CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig,)
+"""Every config class; a key of a config file belongs to exactly one of them."""
+
+C = TypeVar("C", bound=Config)
+
+
+def load(file: Path | None = None, overrides: Iterable[str] = ()) -> dict[str, object]:
+    """Flat settings from a JSON file, then `key=value` overrides, later ones winning.
+
+    Values of overrides are JSON; a bare word is a string.
+
+    Raises:
+        ConfigError: not JSON, not one object, a key twice or unknown, an override without `=`.
+        OSError: the file cannot be read.
+    """
+    settings = {} if file is None else _read(file)
+    for key in settings:
+        _known(key, file)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"--set {override}: found no '=', expected key=value", where=override, expected="key=value"
+            )
+        _known(key, None)
+        settings[key] = _value(text)
+    return settings
+
+
+def build(cls: type[C], settings: Mapping[str, object]) -> C:
+    """The `cls` that `settings` describe; keys of other config classes are passed over.
+
+    Raises:
+        ConfigError: a value of the wrong type or out of range.
+    """
+    names = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{key: value for key, value in settings.items() if key in names})
+
+
+def describe(cls: type[Config]) -> dict[str, str]:
+    """What each field decides, from the line under it: the text of help and documentation."""
+    [body] = [node.body for node in ast.parse(inspect.getsource(cls)).body if isinstance(node, ast.ClassDef)]
+    texts: dict[str, str] = {}
+    for node, after in pairwise(body):
+        match node, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                texts[name] = inspect.cleandoc(text)
+    return texts
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        parsed = json.loads(file.read_text("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(f"{file}: {where}: {error.msg.lower()}", path=str(file), where=where) from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, nested too deeply
+        raise ConfigError(f"{file}: not a JSON text file: {error}", path=str(file), expected="JSON in UTF-8") from None
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}", path=str(file), where=error.where) from None
+    if not isinstance(parsed, dict):
+        found = type(parsed).__name__
+        raise ConfigError(
+            f"{file}: found a {found}, expected one flat JSON object", path=str(file), found=found, expected="object"
+        )
+    return parsed
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    seen: dict[str, object] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise ConfigError(f"{key}: found twice, expected once", where=key)
+        seen[key] = value
+    return seen
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ConfigError(f"found {name}, expected a finite number", found=name, expected="a finite number")
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _known(key: str, file: Path | None) -> None:
+    names = [field.name for cls in CONFIGS for field in dataclasses.fields(cls)]
+    if key not in names:
+        source = "--set" if file is None else str(file)
+        raise ConfigError(
+            f"{source}: found the unknown key {key!r}",
+            path=None if file is None else str(file),
+            where=key,
+            found=key,
+            hint=_nearest_hint(key, names) or f"the keys are {', '.join(names)}",
+        )
+
+
+def _nearest_hint(word: str, words: Iterable[str]) -> str | None:
+    near = get_close_matches(word, words, n=1)
+    return f"did you mean {near[0]}?" if near else None
+
+
+def _refuse(field: str, found: object, expected: str, hint: str | None = None) -> NoReturn:
+    raise ConfigError(
+        f"{field}: found {found!r}, expected {expected}", where=field, found=repr(found), expected=expected, hint=hint
+    )
+
+
+def _within(field: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        _refuse(field, value, f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}")
+
+
+def _typed(field: str, value: object, hint: Any) -> object:
+    """`value` as the type `hint`, with the freedoms JSON needs: lists for tuples, whole numbers for floats."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis:
+            return tuple(_typed(field, item, arguments[0]) for item in value)
+        if len(value) == len(arguments):
+            return tuple(_typed(field, item, kind) for item, kind in zip(value, arguments, strict=True))
+    elif origin is types.UnionType and value is None and type(None) in arguments:
+        return None
+    elif origin is types.UnionType:
+        return _typed(field, value, next(kind for kind in arguments if kind is not type(None)))
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value) + 0.0  # -0.0 and 0.0 are one setting
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    elif isinstance(value, str) and hint is str:
+        if not any("\ud800" <= character <= "\udfff" for character in value):  # has no UTF-8 bytes to hash
+            return value
+    elif hint in (bool, int) and type(value) is hint:
+        return value
+    return _refuse(field, value, _spoken(hint))
+
+
+def _spoken(hint: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+    if hint in names:
+        return names[hint]
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        if arguments[-1] is Ellipsis:
+            return f"a list, each item {_spoken(arguments[0])}"
+        return f"a list of {len(arguments)}: {', '.join(map(_spoken, arguments))}"
+    return " or ".join("null" if kind is type(None) else _spoken(kind) for kind in arguments)

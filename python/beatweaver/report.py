@@ -1,0 +1,271 @@
+"""How the documents of `maps` look to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from beatweaver.console import Output
+    from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
+
+__all__ = ["checked", "converted", "inspected", "processed"]
+
+# The mod that makes a level of this category.
+MODS = {
+    "chroma": "Chroma",
+    "mapping-extensions": "Mapping Extensions",
+    "noodle": "Noodle Extensions",
+    "vivify": "Vivify",
+}
+# How each severity is called, and its colour.
+SEVERITIES: dict[Severity, tuple[str, str]] = {
+    "error": ("error", "bold red"),
+    "rank": ("obstacle to ranking", "bold magenta"),
+    "warning": ("warning", "bold yellow"),
+    "info": ("remark", "bold blue"),
+}
+MESSAGES_SHOWN = 3
+"""Different messages of one rule in one level before the rest is only counted."""
+PLACES_SHOWN = 4
+"""Places of one message before the rest is only counted."""
+LABEL_SHOWN = 30
+"""Characters of a difficulty's label, as many as a ranked level may have."""
+TEMPOS_SHOWN = 4
+"""Tempo changes that are listed one by one."""
+
+T = TypeVar("T")
+
+
+def inspected(output: Output, document: Inspected) -> None:
+    """Show what `maps.inspect` found."""
+    title = " - ".join(filter(None, (_line(document["title"]), _line(document["subtitle"]))))
+    output.line(title or "(no title)", style="bold")
+    people = [f"by {_line(document['artist'])}"] if _line(document["artist"]) else []
+    people += [f"mapped by {_line(document['mapper'])}"] if _line(document["mapper"]) else []
+    if people:
+        output.line(", ".join(people))
+    output.line()
+    levels = document["difficulties"]
+    versions = sorted({level["version"] for level in levels})
+    for name, value in (
+        ("tempo", _tempo(document["bpm"], document["tempo"])),
+        ("audio", _audio(document)),
+        ("format", f"Info {document['info_version']}" + (f", levels {', '.join(versions)}" if versions else "")),
+        ("mods", _mods(document)),
+        ("hash", document["hash"]),
+    ):
+        output.line(f"{name:<7} {value}")
+    if levels:
+        output.line()
+        _levels(output, levels)
+    if document["failed"]:
+        output.line()
+        output.line("levels that could not be read", style="bold red")
+        for failed in document["failed"]:
+            output.line(f"{_level(failed['characteristic'], failed['difficulty'])}: {failed['message']}", indent=2)
+    warnings = document["warnings"] + [warning for level in levels for warning in level["warnings"]]
+    if warnings:
+        output.line()
+        output.line("read all the same, though odd", style="bold yellow")
+        _oddities(output, warnings)
+
+
+def checked(output: Output, document: Checked) -> None:
+    """Show what `maps.check` found."""
+    cut = False
+    for severity, (called, style) in SEVERITIES.items():
+        found = [finding for finding in document["findings"] if finding["severity"] == severity]
+        # Stable: levels and rules keep the order in which they were looked at.
+        for level, group in _grouped(found, lambda f: _level(f["characteristic"], f["difficulty"])):
+            output.line(f"{called}: {level}", style=style)
+            for rule, findings in _grouped(group, lambda f: f["rule"]):
+                cut |= _rule(output, rule, findings)
+            output.line()
+    counts = document["counts"]
+    told = ", ".join(
+        _plural(counts[severity], called) for severity, (called, _) in SEVERITIES.items() if counts[severity]
+    )
+    if cut:
+        output.line("Not everything is shown: --json lists it all.")
+    if not document["ok"]:
+        output.line(f"{told}. BeatSaver would refuse it.", style="bold red")
+    else:
+        output.line(f"{told or 'no findings'}. Nothing that BeatSaver would refuse.", style="bold green")
+
+
+def converted(output: Output, document: Converted) -> None:
+    """Show what `maps.convert` wrote and lost."""
+    output.line(f"wrote {document['out']} in version {document['version']}")
+    if not document["lost"]:
+        output.line("nothing was lost")
+        return
+    output.line()
+    rows = []
+    for lost in document["lost"]:
+        characteristic, _, difficulty = lost["difficulty"].partition(" ")
+        rows.append((_level(characteristic, difficulty), lost["count"], lost["what"]))
+    output.table(["lost in", "count", "what the new version cannot say"], rows)
+
+
+def processed(output: Output, summary: Mapping[str, Any]) -> None:
+    """Show what `process.process` did."""
+    maps = summary["maps"]
+    earlier = f", {maps['skipped']} of them in an earlier run" if maps["skipped"] else ""
+    output.line(f"{maps['ok']} of {maps['found']} maps read, {maps['failed']} with faults{earlier}")
+    output.line(
+        f"{_plural(summary['difficulties'], 'level')}, {_plural(summary['notes'], 'note')}, "
+        f"{_plural(summary['tokens'], 'token')} in {summary['seconds']:.1f} s -> {summary['out']}"
+    )
+    if summary["filtered"]:
+        output.table(("left out because of", "levels"), list(summary["filtered"].items()))
+    if summary["out_of_vocabulary"]:
+        output.table(("not said by the tokens, or not exactly", "count"), list(summary["out_of_vocabulary"].items()))
+    if summary["failed"]:
+        rows = [(fault["path"], _line(fault["message"])) for fault in summary["failed"]]
+        output.table(("could not be read", "why"), rows)
+
+
+def _levels(output: Output, levels: Sequence[Level]) -> None:
+    """The table of levels, without the columns that nothing is in."""
+    rows = []
+    for level in levels:
+        label = _line(level["label"] or "")
+        if len(label) > LABEL_SHOWN:
+            label = label[: LABEL_SHOWN - 1] + "…"
+        rows.append(
+            {
+                "level": _level(level["characteristic"], level["difficulty"]) + (f' "{label}"' if label else ""),
+                "notes": level["notes"],
+                "nps": f"{level['nps']:.2f}",
+                "njs": f"{level['njs']:g}",
+                "bombs": level["bombs"],
+                "walls": level["walls"],
+                "arcs": level["arcs"],
+                "chains": level["chains"],
+                "lights": level["events"],
+                "first": _clock(level["first_note_s"]),
+                "last": _clock(level["last_note_s"]),
+            }
+        )
+    optional = ("bombs", "walls", "arcs", "chains")
+    columns = [name for name in rows[0] if name not in optional or any(row[name] for row in rows)]
+    output.table(columns, [[row[name] for name in columns] for row in rows], right=("nps", "njs", "first", "last"))
+
+
+def _tempo(bpm: float, regions: Sequence[Region]) -> str:
+    tempos = [region["bpm"] for region in regions]
+    if len(regions) == 1:
+        return f"{tempos[0]:.6g} BPM"
+    changes = _plural(len(regions) - 1, "change")
+    if len(regions) > TEMPOS_SHOWN:
+        return f"{bpm:.6g} BPM, {changes} between {min(tempos):.6g} and {max(tempos):.6g}"
+    listed = ", ".join(f"{region['bpm']:.6g} from {_clock(region['time_s'])}" for region in regions[1:])
+    return f"{tempos[0]:.6g} BPM, {listed}"
+
+
+def _audio(document: Inspected) -> str:
+    audio = document["audio"]
+    if not audio["file"]:
+        return "none named"
+    length = None if audio["seconds"] is None else _clock(audio["seconds"])
+    if not audio["present"]:
+        return f"{audio['file']}, which is not there" + (f" ({length} according to the Info)" if length else "")
+    return f"{audio['file']}, {length or 'length unknown'}"
+
+
+def _mods(document: Inspected) -> str:
+    category, mods = document["category"], document["mods"]
+    parts = [
+        f"{verb} {', '.join(map(_line, names))}"
+        for verb, names in (("requires", mods["required"]), ("suggests", mods["suggested"]))
+        if names
+    ]
+    needed = MODS.get(category)
+    if needed and needed not in mods["required"] + mods["suggested"]:
+        parts.append(f"has objects for {needed} without saying so")
+    return f"{category}: {'; '.join(parts)}" if parts else "none"
+
+
+def _oddities(output: Output, warnings: Sequence[Oddity]) -> None:
+    for rule, group in _grouped(warnings, lambda warning: warning["rule"]):
+        output.line(f"{rule}: {group[0]['message']}", indent=2)
+        places = []
+        for file, seen in _grouped(group, lambda warning: warning["file"]):
+            count = sum(warning["count"] for warning in seen)
+            where = f" {seen[0]['where']}" if seen[0]["where"] else ""
+            places.append(f"{file}{where}" + (f" and {_plural(count - 1, 'place')} more" if count > 1 else ""))
+        output.line("; ".join(_some(places, PLACES_SHOWN)), indent=6)
+
+
+def _rule(output: Output, rule: str, findings: Sequence[Finding]) -> bool:
+    """Show what one rule found in one level; whether something had to be left out."""
+    count = sum(finding["count"] for finding in findings)
+    output.line(rule + (f" ({count})" if count > 1 else ""), indent=2)
+    messages = _grouped(findings, lambda finding: finding["message"])
+    shown = 0
+    cut = False
+    for message, group in messages[:MESSAGES_SHOWN]:
+        output.line(message, indent=4)
+        for file, seen in _grouped(group, lambda finding: finding["file"]):
+            # Objects of one beat are one place to look at.
+            places = list(dict.fromkeys(filter(None, map(_place, seen))))
+            some = _some(places, PLACES_SHOWN)
+            cut |= len(some) < len(places)
+            output.line(": ".join(filter(None, (file, ", ".join(some)))), indent=6, style="dim")
+        shown += len(group)
+    if count > shown:
+        output.line(f"and {count - shown} more like it", indent=4)
+    return cut or count > shown
+
+
+def _place(finding: Finding) -> str:
+    """Where a mapper finds it in an editor, else where it stands in the file."""
+    if finding["beat"] is None:
+        return finding["where"]
+    time = "" if finding["time_s"] is None else f" ({_clock(finding['time_s'], digits=2)})"
+    return f"beat {finding['beat']:.7g}{time}"
+
+
+def _some(items: Sequence[str], shown: int) -> list[str]:
+    # Never "and 1 more": that one takes no more room than the words.
+    if len(items) <= shown + 1:
+        return list(items)
+    return [*items[:shown], f"and {len(items) - shown} more"]
+
+
+def _grouped(items: Sequence[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+    """Items by key, groups and items in the order in which they first come."""
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.items())
+
+
+def _level(characteristic: str | None, difficulty: str | None) -> str:
+    """`Expert+`, `OneSaber Expert+`, or `the song` for what concerns no level."""
+    if not characteristic and not difficulty:
+        return "the song"
+    name = _line(difficulty or "").replace("ExpertPlus", "Expert+")
+    return " ".join(filter(None, ("" if characteristic == "Standard" else _line(characteristic or ""), name)))
+
+
+def _clock(seconds: float | None, *, digits: int = 0) -> str | None:
+    """`3:07`, with `digits` decimals of the second."""
+    if seconds is None:
+        return None
+    whole = round(abs(seconds) * 10**digits)
+    minutes, rest = divmod(whole, 60 * 10**digits)
+    return (
+        f"{'-' if seconds < 0 and whole else ''}{minutes}:{rest / 10**digits:0{3 + digits if digits else 2}.{digits}f}"
+    )
+
+
+def _plural(count: int, what: str) -> str:
+    noun, _, rest = what.partition(" ")
+    return " ".join(filter(None, (str(count), noun if count == 1 else f"{noun}s", rest)))
+
+
+def _line(text: str) -> str:
+    """Text from a map as it stands in a line."""
+    return " ".join(text.split())
