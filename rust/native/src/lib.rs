@@ -1,5 +1,6 @@
 //! The Python module `beatweaver._native`: a list of what it exports, and nothing else.
 
+mod audio;
 mod corpus;
 mod door;
 mod error;
@@ -11,6 +12,8 @@ mod tokens;
 /// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
+    #[pymodule_export]
+    use super::audio::{compute_mel_with_onset, decode_audio, decode_audio_with_info, features};
     #[pymodule_export]
     use super::corpus::process;
     #[pymodule_export]

@@ -1,0 +1,167 @@
+//! Decoding and features for Python.
+
+#![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
+use std::path::PathBuf;
+
+use beatweaver_core::audio::{DecodeOptions, Decoded, Source, decode};
+use beatweaver_core::features::{Extractor, FeatureSpec};
+use beatweaver_core::{Error, Warning};
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::door;
+use crate::error::to_python;
+
+/// A path or the bytes themselves.
+#[derive(FromPyObject)]
+pub(crate) enum SourceArg<'py> {
+    #[pyo3(transparent)]
+    Bytes(Bound<'py, PyBytes>),
+    #[pyo3(transparent)]
+    Path(PathBuf),
+}
+
+fn decode_source(py: Python<'_>, source: &SourceArg<'_>, options: &DecodeOptions) -> PyResult<Decoded> {
+    match source {
+        SourceArg::Path(path) => door::run(py, 0, || decode(Source::Path(path), options)),
+        SourceArg::Bytes(bytes) => {
+            let bytes = bytes.as_bytes();
+            door::run(py, 0, || decode(Source::Bytes { name: "audio", bytes }, options))
+        }
+    }
+}
+
+/// Decodes a song to mono samples; time 0 is the first heard sample.
+///
+/// Args:
+///     source: path or bytes of a wav, ogg, mp3, flac, m4a or aac file; told by its content, not by its name.
+///     sample_rate_hz: rate of the samples returned.
+///     max_seconds: longer songs are refused.
+///
+/// Returns:
+///     float32 `[T]`, nominally −1 to 1.
+///
+/// Raises:
+///     AudioError: no sound in it, or a codec that is not supported.
+///     LimitError: longer than `max_seconds`, or too many channels.
+///     OSError: the file system refused.
+#[pyfunction]
+#[pyo3(signature = (
+    source: "str | os.PathLike[str] | bytes", *, sample_rate_hz: "int" = 22_050, max_seconds: "float" = 1_800.0
+) -> "numpy.typing.NDArray[numpy.float32]")]
+pub(crate) fn decode_audio<'py>(
+    py: Python<'py>,
+    source: SourceArg<'py>,
+    sample_rate_hz: u32,
+    max_seconds: f64,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let decoded = decode_source(py, &source, &DecodeOptions { sample_rate_hz, max_seconds })?;
+    Ok(decoded.samples.into_pyarray(py))
+}
+
+/// As `decode_audio`, with what the file says of itself.
+///
+/// Args:
+///     source: path or bytes.
+///     sample_rate_hz: rate of the samples returned.
+///     max_seconds: longer songs are refused.
+///
+/// Returns:
+///     The samples, and `sample_rate_hz`, `source_rate_hz`, `channels`, `seconds`, `format`, `trimmed_start_samples` (of the
+///     source) and `warnings`, a list of (rule, message).
+///
+/// Raises:
+///     AudioError: as `decode_audio`.
+///     LimitError: as `decode_audio`.
+///     OSError: the file system refused.
+#[pyfunction]
+#[pyo3(signature = (
+    source: "str | os.PathLike[str] | bytes", *, sample_rate_hz: "int" = 22_050, max_seconds: "float" = 1_800.0
+) -> "tuple[numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]")]
+pub(crate) fn decode_audio_with_info<'py>(
+    py: Python<'py>,
+    source: SourceArg<'py>,
+    sample_rate_hz: u32,
+    max_seconds: f64,
+) -> PyResult<(Bound<'py, PyArray1<f32>>, Bound<'py, PyDict>)> {
+    let decoded = decode_source(py, &source, &DecodeOptions { sample_rate_hz, max_seconds })?;
+    let info = PyDict::new(py);
+    info.set_item("sample_rate_hz", decoded.sample_rate_hz)?;
+    info.set_item("source_rate_hz", decoded.source_rate_hz)?;
+    info.set_item("channels", decoded.channels)?;
+    info.set_item("seconds", decoded.seconds)?;
+    info.set_item("format", decoded.format.name())?;
+    info.set_item("trimmed_start_samples", decoded.trimmed_start_samples)?;
+    let pair = |warning: &Warning| (warning.rule, warning.message.clone());
+    info.set_item("warnings", decoded.warnings.iter().map(pair).collect::<Vec<_>>())?;
+    Ok((decoded.samples.into_pyarray(py), info))
+}
+
+fn extractor(py: Python<'_>, spec_json: &[u8]) -> PyResult<Extractor> {
+    FeatureSpec::from_json(spec_json).and_then(Extractor::new).map_err(|e| to_python(py, &e))
+}
+
+fn matrix(py: Python<'_>, rows: usize, columns: usize, values: Vec<f32>) -> PyResult<Bound<'_, PyArray2<f32>>> {
+    let array = Array2::from_shape_vec((rows, columns), values);
+    let problem = |e: numpy::ndarray::ShapeError| Error::Spec { field: "features".into(), problem: e.to_string() };
+    array.map(|array| array.into_pyarray(py)).map_err(|e| to_python(py, &problem(e)))
+}
+
+/// Features of a song.
+///
+/// Args:
+///     samples: float32 `[T]` at the spec's sample rate; what is not finite counts as 0.
+///     spec_json: sizes and bands as JSON; `{}` takes the defaults (22 050 Hz, FFT 2048, hop 512, 80 mels).
+///
+/// Returns:
+///     `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, all float32; frames = 1 + T // hop.
+///
+/// Raises:
+///     ConfigError: not a valid spec.
+#[pyfunction]
+#[pyo3(signature = (
+    samples: "numpy.typing.NDArray[numpy.float32]", spec_json: "bytes"
+) -> "dict[str, numpy.typing.NDArray[numpy.float32]]")]
+pub(crate) fn features<'py>(
+    py: Python<'py>,
+    samples: PyReadonlyArray1<'py, f32>,
+    spec_json: &[u8],
+) -> PyResult<Bound<'py, PyDict>> {
+    let extractor = extractor(py, spec_json)?;
+    let samples = samples.as_slice()?;
+    let features = door::run(py, 0, || Ok(extractor.extract(samples)))?;
+    let dict = PyDict::new(py);
+    dict.set_item("mel", matrix(py, features.frames, extractor.spec().n_mels, features.mel)?)?;
+    dict.set_item("onset", features.onset.into_pyarray(py))?;
+    dict.set_item("bands", matrix(py, features.frames, extractor.bands(), features.bands)?)?;
+    Ok(dict)
+}
+
+/// Log-mel spectrogram in dB with the onset strength as its last row.
+///
+/// Args:
+///     samples: float32 `[T]` at the spec's sample rate.
+///     spec_json: as for `features`.
+///
+/// Returns:
+///     float32 `[mels + 1, frames]`.
+///
+/// Raises:
+///     ConfigError: not a valid spec.
+#[pyfunction]
+#[pyo3(signature = (
+    samples: "numpy.typing.NDArray[numpy.float32]", spec_json: "bytes"
+) -> "numpy.typing.NDArray[numpy.float32]")]
+pub(crate) fn compute_mel_with_onset<'py>(
+    py: Python<'py>,
+    samples: PyReadonlyArray1<'py, f32>,
+    spec_json: &[u8],
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let extractor = extractor(py, spec_json)?;
+    let samples = samples.as_slice()?;
+    let rows = door::run(py, 0, || Ok(extractor.compute_mel_with_onset(samples)))?;
+    matrix(py, extractor.spec().n_mels + 1, extractor.spec().frames(samples.len()), rows)
+}
