@@ -1,0 +1,711 @@
+"""Audio to a beat grid: tempo, phase, metre, tempo regions, and a confidence; then onsets onto that grid.
+
+The method, in the order of the code:
+
+1. A fine onset envelope: spectral flux of a compressed log-frequency spectrogram, one column per band.
+2. Tempo: the spectrum of the whole envelope, sampled at multiples of each candidate beat rate. A linear model learnt
+   from human maps chooses among candidates, so that octaves fall where people who build maps put them.
+3. Steadiness: the song in blocks, each folded at that tempo. Blocks that agree with the rest give one region whose
+   tempo is refined over the whole song; blocks that wander send the song to the beat tracker (5).
+4. Phase: the folded envelope against a learnt template of what falls on, between and off the beats.
+5. Beat tracking for music that changes tempo: a tempo path through windowed spectra, beats by dynamic programming along
+   that path, then the fewest straight pieces of time against beat that stay within the scatter of the beats.
+6. Metre and downbeats from kick, onset strength and harmonic change, read at the beats.
+
+Times are seconds, positions are beats, and time 0 is the first sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+
+SLOTS_PER_BEAT = 12
+"""Slots a beat is cut into: eighths of a beat are not among them, but all of 1/2, 1/3, 1/4, 1/6 and 1/12 are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimingConfig:
+    """Numbers of the front end and the search; the defaults are the ones the learnt weights below belong to."""
+
+    sample_rate_hz: int = 22050
+    """Rate of the samples given."""
+    hop: int = 128
+    """Samples between envelope frames (5.8 ms)."""
+    window: int = 512
+    """Samples in a spectral frame (23 ms): short, so that an attack is placed well."""
+    bands: int = 40
+    """Triangular bands, evenly spaced on the mel scale."""
+    flux_frames: int = 3
+    """Frames between the two spectra whose difference is the flux."""
+    bpm_low: float = 52.0
+    """Slowest tempo considered."""
+    bpm_high: float = 270.0
+    """Fastest tempo considered."""
+    block_s: float = 8.0
+    """Length of the blocks in which steadiness is judged."""
+    steady_within_s: float = 0.02
+    """A block agrees with the song when its own phase lies within this of the song's."""
+    steady_share: float = 0.7
+    """Share of the song's onset energy that must agree for one region to be enough."""
+
+
+# ---- 1. the envelope ------------------------------------------------------------------------------------------------
+
+_BAND_EDGES_HZ = (200.0, 800.0, 4000.0)
+"""Edges of the four flux bands: kick and bass, body, snare and melody, cymbals."""
+_FRONT_END_LEAD_S = 0.0057
+"""By how much the envelope's peak precedes a synthetic click once frames carry the time between their two spectra."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """What the estimator needs of the sound; any front end that fills this may be used.
+
+    ``flux`` is (frames, 4), not negative, low to high bands; frame i stands for ``start_s + i / rate_hz`` seconds, the
+    front end's own lag already taken off. ``chroma`` is (chroma_frames, 12) with frame j at ``j / chroma_rate_hz``.
+    """
+
+    flux: F32
+    rate_hz: float
+    start_s: float
+    chroma: F32
+    chroma_rate_hz: float
+    duration_s: float
+
+
+def onset_envelope(samples: ArrayLike, *, config: TimingConfig | None = None) -> Envelope:
+    """Front end over mono samples (T,) at ``config.sample_rate_hz``. Values that are not finite count as silence.
+
+    Raises ``ValueError`` when the samples are not one-dimensional.
+    """
+    config = config or TimingConfig()
+    audio = np.asarray(samples, dtype=np.float32)
+    if audio.ndim != 1:
+        raise ValueError(f"samples must be mono, of shape (T,); found shape {audio.shape}: mix the channels down first")
+    audio = np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)
+    rate = config.sample_rate_hz
+    weights, centres_hz = _mel_bands(config.bands, rate, config.window)
+    level = _spectra(audio, config.window, config.hop, weights)
+    rise = np.zeros_like(level)
+    k = config.flux_frames
+    rise[k:] = np.maximum(level[k:] - level[:-k], 0.0)
+    group = np.searchsorted(_BAND_EDGES_HZ, centres_hz)
+    flux = np.stack([rise[:, group == g].sum(axis=1) for g in range(4)], axis=1)
+    chroma_window = 8 * config.window
+    chroma = _spectra(audio, chroma_window, 8 * config.hop, _chroma_bands(rate, chroma_window))
+    return Envelope(
+        flux=flux,
+        rate_hz=rate / config.hop,
+        start_s=_FRONT_END_LEAD_S - k * config.hop / rate / 2,
+        chroma=chroma,
+        chroma_rate_hz=rate / (8 * config.hop),
+        duration_s=len(audio) / rate,
+    )
+
+
+def _spectra(audio: F32, window: int, hop: int, weights: F32) -> F32:
+    """Square roots of spectral magnitudes, summed by ``weights`` (bins, bands); frame i is centred on i * hop.
+
+    The square root of a magnitude needs no reference level, unlike a logarithm, so loudness does not move an onset.
+    """
+    taper = np.hanning(window + 1)[:-1].astype(np.float32)
+    taper /= taper.sum()
+    frames = sliding_window_view(np.pad(audio, window // 2), window)[::hop]
+    out = np.empty((len(frames), weights.shape[1]), dtype=np.float32)
+    for i in range(0, len(frames), 1024):
+        out[i : i + 1024] = np.sqrt(np.abs(np.fft.rfft(frames[i : i + 1024] * taper, axis=1)) @ weights)
+    return out
+
+
+def _mel_bands(count: int, rate: int, window: int) -> tuple[F32, F64]:
+    """Triangles (bins, count) of unit area from 30 Hz to 10 kHz or the Nyquist rate, and their centres."""
+
+    def mel(hz: float) -> float:
+        return float(2595.0 * np.log10(1.0 + hz / 700.0))
+
+    edges = 700.0 * (10.0 ** (np.linspace(mel(30.0), mel(min(10000.0, rate / 2)), count + 2) / 2595.0) - 1.0)
+    bins = np.arange(window // 2 + 1) * rate / window
+    low, mid, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    tri = np.maximum(0.0, np.minimum((bins - low) / (mid - low), (high - bins) / (high - mid)))
+    area = tri.sum(axis=1, keepdims=True)
+    tri /= np.where(area > 0, area, 1.0)
+    return np.ascontiguousarray(tri.T, dtype=np.float32), edges[1:-1]
+
+
+def _chroma_bands(rate: int, window: int) -> F32:
+    """Weights (bins, 12) that share each bin between 80 Hz and 2.5 kHz among its two nearest pitch classes."""
+    hz = np.arange(window // 2 + 1) * rate / window
+    out = np.zeros((len(hz), 12), dtype=np.float32)
+    bins = np.flatnonzero((hz > 80.0) & (hz < 2500.0))
+    pitch = 12.0 * np.log2(hz[bins] / 440.0) + 69.0
+    below = np.floor(pitch).astype(int)
+    out[bins, below % 12] = 1.0 - (pitch - below)
+    out[bins, (below + 1) % 12] += pitch - below
+    return out
+
+
+def _evened(flux: F64, rate_hz: float) -> F64:
+    """One band with its local mean taken off and its local level evened out, so that verses count like choruses."""
+
+    def running_mean(x: F64, seconds: float) -> F64:
+        n = min(int(seconds * rate_hz) | 1, 2 * len(x) - 1)
+        total = np.concatenate([[0.0], np.cumsum(np.pad(x, n // 2, mode="edge"))])
+        return (total[n:] - total[:-n]) / n
+
+    x = np.minimum(flux, np.percentile(flux, 99.8))
+    x = np.maximum(x - running_mean(x, 0.5), 0.0)
+    floor = 0.1 * np.sqrt(np.mean(x * x)) + 1e-12
+    return x / (np.sqrt(np.maximum(running_mean(x * x, 4.0), 0.0)) + floor)
+
+
+# ---- 2. tempo -------------------------------------------------------------------------------------------------------
+
+_RATIOS = np.array([1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2, 3, 4, 6, 8])
+"""Multiples of a candidate's beat rate at which the spectra are read."""
+_FAMILY = np.array([1 / 3, 1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2, 3])
+"""Readings of one pulse that are candidates of their own."""
+# fmt: off
+_TEMPO_WEIGHTS = np.array([  # of the whole envelope, the kick band, the cymbal band
+    [0.300, -0.007, -0.171, -0.090, -0.006, -0.009, 0.015, -0.011, 0.007, 0.029, -0.006, 0.029, 0.022, 0.023],
+    [-0.004, 0.259, -0.058, -0.015, -0.006, 0.039, 0.043, -0.005, 0.024, 0.038, -0.004, 0.010, 0.015, 0.012],
+    [-0.299, -0.157, -0.066, -0.005, -0.034, -0.066, 0.010, -0.021, 0.005, 0.020, -0.004, 0.042, 0.012, 0.040],
+])
+_OUTSIDE_FAMILY = -0.654
+_PRIOR_BPM = np.geomspace(50.0, 280.0, 24)
+_PRIOR_LOG = np.array([  # log density of the tempi of 438 human maps
+    -3.85, -4.18, -3.92, -3.70, -2.90, -2.41, -2.18, -1.61, -1.36, -1.10, -0.83, -0.36,
+    0.14, 0.12, -0.04, -0.18, -0.21, -0.15, -0.43, -0.99, -1.62, -2.05, -2.38, -3.20,
+])
+# fmt: on
+_REFERENCE_S = 180.0
+"""Song length at which the spectral magnitudes keep their natural size: weights mean the same for any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulse:
+    """The evened envelope: ``bands`` (frames, 4), ``total`` (frames,), and the seconds of each frame."""
+
+    bands: F64
+    total: F64
+    time_s: F64
+    rate_hz: float
+
+
+def _pulse(envelope: Envelope) -> _Pulse:
+    flux = np.nan_to_num(np.asarray(envelope.flux, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    bands = np.stack([_evened(flux[:, k], envelope.rate_hz) for k in range(flux.shape[1])], axis=1)
+    time_s = envelope.start_s + np.arange(len(flux)) / envelope.rate_hz
+    return _Pulse(bands, bands.sum(axis=1), time_s, envelope.rate_hz)
+
+
+def _spectrum(x: F64, rate_hz: float) -> tuple[F64, float]:
+    """Magnitudes of the zero-padded spectrum, free of level and length, and the spacing of its bins in Hz."""
+    x = x - x.mean()
+    n = 1 << max(18, int(np.ceil(np.log2(8 * len(x)))))
+    scale = np.sqrt(_REFERENCE_S * rate_hz) / (len(x) * np.sqrt(np.mean(x * x)) + 1e-12)
+    return np.abs(np.fft.rfft(x, n)) * scale, rate_hz / n
+
+
+def _read(spectrum: F64, bin_hz: float, hz: F64) -> F64:
+    """Spectrum at ``hz`` (any shape), linear between bins, 0 beyond the end."""
+    return np.interp(hz, np.arange(len(spectrum)) * bin_hz, spectrum, right=0.0)
+
+
+def tempo_candidates(envelope: Envelope, config: TimingConfig) -> tuple[F64, F64]:
+    """Candidate tempi (N,) in BPM and what is known of each: (N, 43), 3 spectra x 14 ratios, then "not of the family".
+
+    The columns are what ``benchmarks/timing.py --fit`` learns the weights from.
+    """
+    pulse = _pulse(envelope)
+    return _candidates(pulse, config)
+
+
+def _candidates(pulse: _Pulse, config: TimingConfig) -> tuple[F64, F64]:
+    spectra = [_spectrum(x, pulse.rate_hz) for x in (pulse.total, pulse.bands[:, 0], pulse.bands[:, 3])]
+    bpm = np.arange(config.bpm_low, config.bpm_high, 0.01)
+    whole, bin_hz = spectra[0]
+    comb = sum(_read(whole, bin_hz, bpm / 60.0 * h) for h in (1, 2, 4, 8))
+    score = comb * np.exp(-0.5 * (np.log2(bpm / 130.0) / 0.7) ** 2)
+    found: list[tuple[float, float]] = []
+    for rank in range(3):
+        best = float(bpm[np.argmax(score)])
+        for ratio in _FAMILY if rank == 0 else (0.5, 1.0, 2.0):
+            near = np.abs(bpm - best * ratio) < max(0.03, best * ratio * 4e-4)
+            if near.any():
+                value = float(bpm[near][np.argmax(comb[near])])
+                if all(abs(value / other - 1.0) > 0.002 for other, _ in found):
+                    found.append((value, float(rank > 0)))
+        for ratio in _FAMILY:
+            score[np.abs(bpm / (best * ratio) - 1.0) < 0.015] = 0.0
+    tempi = np.array([value for value, _ in found])
+    columns = [_read(s, width, tempi[:, None] / 60.0 * _RATIOS) for s, width in spectra]
+    return tempi, np.concatenate([*columns, np.array([[outside] for _, outside in found])], axis=1)
+
+
+def _chances(tempi: F64, known: F64) -> F64:
+    """Probability of each candidate to be the tempo a person would write down."""
+    prior = np.interp(np.log2(tempi), np.log2(_PRIOR_BPM), _PRIOR_LOG)
+    logit = known @ np.append(_TEMPO_WEIGHTS.ravel(), _OUTSIDE_FAMILY) + prior
+    odds = np.exp(logit - logit.max())
+    return odds / odds.sum()
+
+
+_HARMONICS = np.array([1.0, 2.0, 4.0, 8.0])
+
+
+def _refined(pulse: _Pulse, bpm: float) -> float:
+    """The tempo near ``bpm`` at which the whole song lines up best: the peak of its comb, a thousandth of a BPM fine."""
+    seconds = len(pulse.total) / pulse.rate_hz
+    x = pulse.total - pulse.total.mean()
+    block = max(int(2.0 * pulse.rate_hz), 1)
+    turns = np.exp(-2j * np.pi * _HARMONICS[:, None] * (bpm / 60.0) * pulse.time_s)
+    parts = np.add.reduceat(turns * x, np.arange(0, len(x), block), axis=1)
+    centre_s = np.add.reduceat(pulse.time_s, np.arange(0, len(x), block)) / np.diff(
+        np.append(np.arange(0, len(x), block), len(x))
+    )
+    reach = min(40.0 / seconds, bpm * 0.004)
+    delta = np.linspace(-reach, reach, 401)
+    spin = np.exp(-2j * np.pi * _HARMONICS[:, None, None] * (delta[:, None] / 60.0) * centre_s)
+    comb = np.abs(np.einsum("hb,hdb->hd", parts, spin)).sum(axis=0)
+    return bpm + _peak(comb, delta)
+
+
+def _peak(y: F64, x: F64) -> float:
+    """Place of the largest of ``y`` over evenly spaced ``x``, by a parabola through it and its neighbours."""
+    i = int(np.argmax(y))
+    if 0 < i < len(y) - 1:
+        bend = y[i - 1] - 2.0 * y[i] + y[i + 1]
+        if bend < 0:
+            return float(x[i] + 0.5 * (y[i - 1] - y[i + 1]) / bend * (x[1] - x[0]))
+    return float(x[i])
+
+
+def _snapped(bpm: float, seconds: float) -> float:
+    """``bpm`` moved to a whole number, else a half, when that shifts no beat by more than 5 ms from the song's middle."""
+    for step in (1.0, 0.5):
+        near = round(bpm / step) * step
+        if near > 0 and abs(near / bpm - 1.0) * seconds / 2.0 < 0.005:
+            return near
+    return bpm
+
+
+# ---- 3. steadiness --------------------------------------------------------------------------------------------------
+
+_BINS = 96
+"""Bins a beat is folded into."""
+
+
+def _interpolate(x: F64, xs: F64, ys: F64) -> F64:
+    """The line through ``(xs, ys)`` at ``x``, its first and last pieces going on for ever."""
+    i = np.clip(np.searchsorted(xs, x, side="right") - 1, 0, len(xs) - 2)
+    return ys[i] + (x - xs[i]) * (ys[i + 1] - ys[i]) / (xs[i + 1] - xs[i])
+
+
+def _fold(x: F64, beat: F64, rows: NDArray[np.int64]) -> F64:
+    """Mean of ``x`` by row and by phase of the beat: (rows, _BINS); a bin no frame falls into is 0."""
+    bins = (np.floor(beat * _BINS + 0.5).astype(np.int64)) % _BINS
+    shape = (int(rows[-1]) + 1, _BINS)
+    size = shape[0] * _BINS
+    total = np.bincount(rows * _BINS + bins, weights=x, minlength=size).reshape(shape)
+    count = np.bincount(rows * _BINS + bins, minlength=size).reshape(shape)
+    return total / np.maximum(count, 1)
+
+
+def _blur(profile: F64, bins: float) -> F64:
+    """Circular Gaussian smoothing along the last axis, ``bins`` wide (standard deviation)."""
+    shape = np.exp(-2.0 * (np.pi * np.fft.rfftfreq(_BINS) * bins) ** 2)
+    return np.fft.irfft(np.fft.rfft(profile, axis=-1) * shape, _BINS, axis=-1)
+
+
+def _agreement(pulse: _Pulse, beat: F64, config: TimingConfig) -> float:
+    """Share of the onset energy (0..1) in blocks whose phase, up to half a beat, is that of the rest of the song."""
+    seconds = pulse.time_s[-1] - pulse.time_s[0]
+    blocks = max(int(seconds / config.block_s), 4)
+    rows = np.minimum(((pulse.time_s - pulse.time_s[0]) / seconds * blocks).astype(np.int64), blocks - 1)
+    profile = _blur(_fold(pulse.total, beat, rows), 1.5)
+    profile -= profile.mean(axis=1, keepdims=True)
+    rest = profile.sum(axis=0) - profile
+    match = np.fft.irfft(np.fft.rfft(profile, axis=1) * np.conj(np.fft.rfft(rest, axis=1)), _BINS, axis=1)
+    half = _BINS // 2
+    lag = (np.argmax(match, axis=1) + half // 2) % half - half // 2
+    beat_s = seconds / max(beat[-1] - beat[0], 1e-9)
+    energy = np.sqrt((profile**2).sum(axis=1))
+    agrees = np.abs(lag) / _BINS * beat_s < config.steady_within_s
+    return float((energy * agrees).sum() / (energy.sum() + 1e-12))
+
+
+# ---- 4. phase -------------------------------------------------------------------------------------------------------
+
+_PHASE_WEIGHTS = np.array(
+    [[0.36, -0.13, 0.15, -0.01], [0.37, -0.15, 0.06, 0.11], [0.41, -0.09, 0.04, 0.03], [0.30, -0.04, 0.20, 0.06]]
+)
+"""What each band (rows) says for a place on the beat when it is strong there, 1/4, 1/2 and 3/4 of a beat later."""
+
+
+def phase_profile(envelope: Envelope, time_s: F64, beat: F64) -> F64:
+    """Each band folded along the line ``(time_s, beat)``: (4, 96), mean 1, a bin 1/96 of a beat, bin 0 on the beat."""
+    pulse = _pulse(envelope)
+    return _profile(pulse, _interpolate(pulse.time_s, time_s, beat))
+
+
+def _profile(pulse: _Pulse, beat: F64) -> F64:
+    rows = np.zeros(len(beat), dtype=np.int64)
+    beat_s = (pulse.time_s[-1] - pulse.time_s[0]) / max(beat[-1] - beat[0], 1e-9)
+    profile = np.stack([_fold(band, beat, rows)[0] for band in pulse.bands.T])
+    profile /= profile.mean(axis=1, keepdims=True) + 1e-12
+    return _blur(profile, 0.004 / beat_s * _BINS)
+
+
+def _phase(profile: F64) -> float:
+    """Where in the folded beat (0..1) the beat is."""
+    quarter = _BINS // 4
+    slots = np.stack([np.roll(profile, -quarter * k, axis=1) for k in range(4)], axis=1)
+    score = np.einsum("bk,bkr->r", _PHASE_WEIGHTS, slots)
+    best = int(np.argmax(score))
+    # The template says which pulse; the sharpest place near it is read from the whole envelope, on and off the beat.
+    whole = profile.sum(axis=0) + 0.5 * np.roll(profile, -2 * quarter, axis=1).sum(axis=0)
+    near = np.arange(best - 5, best + 6)
+    return _peak(whole[near % _BINS], near / _BINS)
+
+
+# ---- 5. music that changes tempo ------------------------------------------------------------------------------------
+
+_PATH_WINDOW_S = 10.0
+_PATH_STEP_S = 2.0
+_PATH_BEND = 40.0
+"""Price of an octave of tempo change between two windows; a window's best reading is worth 8."""
+_PATH_JUMP = 6.0
+"""No change costs more than this, so that real jumps happen."""
+_TRACK_TIGHTNESS = 150.0
+"""Price of a beat of twice the expected length, in units of the envelope's standard deviation."""
+_SCATTER_S = 0.012
+"""Scatter of tracked beats about an even pulse."""
+_PIECE_PRICE = 20.0
+"""A new tempo region must explain this much more, in squared scatters."""
+
+
+def _tempo_path(pulse: _Pulse, centre_bpm: float) -> F64:
+    """Beat period in seconds at every frame: the best path through windowed spectra, near ``centre_bpm`` in octave."""
+    n = min(int(_PATH_WINDOW_S * pulse.rate_hz), len(pulse.total))
+    step = max(int(_PATH_STEP_S * pulse.rate_hz), 1)
+    frames = sliding_window_view(pulse.total, n)[::step] * np.hanning(n)
+    padded = 1 << int(np.ceil(np.log2(4 * n)))
+    spectra = np.abs(np.fft.rfft(frames - frames.mean(axis=1, keepdims=True), padded, axis=1))
+    bpm = centre_bpm * 2.0 ** np.arange(-0.8, 0.8001, 0.01)
+    hz = bpm[:, None] / 60.0 * np.array([1.0, 2.0, 4.0])
+    worth = np.stack([_read(s, pulse.rate_hz / padded, hz).sum(axis=1) for s in spectra])
+    worth *= np.exp(-0.5 * (np.log2(bpm / centre_bpm) / 0.5) ** 2)
+    worth *= 8.0 / (worth.max(axis=1, keepdims=True) + 1e-12)
+    octaves = np.log2(bpm)
+    price = np.minimum(_PATH_BEND * np.abs(octaves[:, None] - octaves), _PATH_JUMP)
+    value, came = worth[0], np.zeros(worth.shape, dtype=np.int64)
+    for i in range(1, len(worth)):
+        options = value - price  # [to, from]
+        came[i] = np.argmax(options, axis=1)
+        value = worth[i] + np.take_along_axis(options, came[i][:, None], axis=1)[:, 0]
+    state = int(np.argmax(value))
+    path = np.empty(len(worth))
+    for i in range(len(worth) - 1, -1, -1):
+        path[i] = octaves[state]
+        state = int(came[i, state])
+    centres = np.arange(len(worth)) * step + n / 2
+    return 60.0 / 2.0 ** np.interp(np.arange(len(pulse.total)), centres, path)
+
+
+def _tracked_beats(pulse: _Pulse, period_s: F64) -> tuple[F64, F64]:
+    """Times of the beats that best join strong onsets at the expected period, and the onset strength at each."""
+    strength = pulse.total / (pulse.total.std() + 1e-12)
+    period = period_s * pulse.rate_hz
+    score, came = strength.copy(), np.full(len(strength), -1, dtype=np.int64)
+    block = max(int(period.min() * 0.75), 1)  # frames that cannot be each other's predecessor, so done at once
+    for start in range(block, len(strength), block):
+        now = np.arange(start, min(start + block, len(strength)))
+        expected = period[start]
+        back = np.arange(int(expected * 0.76), int(expected * 1.3) + 2)
+        back = back[back >= block]
+        before = now[:, None] - back
+        cost = _TRACK_TIGHTNESS * np.log2(back / period[now][:, None]) ** 2
+        options = np.where(before >= 0, score[np.maximum(before, 0)], -np.inf) - cost
+        best = np.argmax(options, axis=1)
+        gain = options[np.arange(len(now)), best]
+        linked = gain > 0
+        score[now] += np.where(linked, gain, 0.0)
+        came[now] = np.where(linked, now - back[best], -1)
+    last = max(len(score) - int(1.5 * period[-1]), 0)
+    frame = last + int(np.argmax(score[last:]))
+    frames = [frame]
+    while came[frames[-1]] >= 0:
+        frames.append(int(came[frames[-1]]))
+    at = np.array(frames[::-1])
+    # A beat is read from the envelope itself, to a fraction of a frame, where it has a peak close by.
+    reach = max(int(0.025 * pulse.rate_hz), 1)
+    near = np.clip(at[:, None] + np.arange(-reach, reach + 1), 0, len(strength) - 1)
+    values = strength[near]
+    top = values.argmax(axis=1)
+    inner = (top > 0) & (top < near.shape[1] - 1)
+    centre = np.where(inner, top, reach)
+    y = np.take_along_axis(values, centre[:, None] + np.array([-1, 0, 1]), axis=1)
+    bend = y[:, 0] - 2.0 * y[:, 1] + y[:, 2]
+    shift = np.where(inner & (bend < 0), 0.5 * (y[:, 0] - y[:, 2]) / np.where(bend < 0, bend, -1.0), 0.0)
+    frame_at = np.where(inner, near[np.arange(len(at)), centre], at) + shift
+    return np.interp(frame_at, np.arange(len(strength)), pulse.time_s), np.maximum(y[:, 1], 0.05)
+
+
+def _pieces(beat_s: F64, weight: F64) -> tuple[F64, F64]:
+    """The fewest straight pieces of time against beat number that stay within the scatter: knots (time_s, beat)."""
+    count = len(beat_s)
+    k = np.arange(count, dtype=np.float64)
+    w = np.minimum(weight / np.median(weight), 3.0)
+    t = beat_s - beat_s[0]
+    sums = [np.concatenate([[0.0], np.cumsum(w * x)]) for x in (np.ones(count), k, t, k * k, k * t, t * t)]
+    best, came = np.zeros(count), np.zeros(count, dtype=np.int64)
+    for j in range(1, count):
+        i = np.arange(j)  # a piece from beat i to beat j, both counted
+        s, sk, st, skk, skt, stt = (x[j + 1] - x[i] for x in sums)
+        vk, vt, c = skk - sk * sk / s, stt - st * st / s, skt - sk * st / s
+        residual = np.maximum(vt - c * c / np.maximum(vk, 1e-9), 0.0) / _SCATTER_S**2
+        total = best[i] + residual + _PIECE_PRICE
+        came[j] = np.argmin(total)
+        best[j] = total[came[j]]
+    knots = [count - 1]
+    while knots[-1] > 0:
+        knots.append(int(came[knots[-1]]))
+    at = np.array(knots[::-1], dtype=np.float64)
+    # One continuous line through those knots, by weighted least squares over hat functions.
+    piece = np.clip(np.searchsorted(at, k, side="right") - 1, 0, len(at) - 2)
+    share = (k - at[piece]) / (at[piece + 1] - at[piece])
+    normal, right = np.zeros((len(at), len(at))), np.zeros(len(at))
+    for own, other, hat, cross in ((piece, piece + 1, 1.0 - share, share), (piece + 1, piece, share, 1.0 - share)):
+        np.add.at(normal, (own, own), w * hat * hat)
+        np.add.at(normal, (own, other), w * hat * cross)
+        np.add.at(right, own, w * hat * t)
+    solution = np.linalg.solve(normal + 1e-9 * np.eye(len(at)), right)
+    knot_s = np.maximum.accumulate(solution + 1e-9 * np.arange(len(at))) + beat_s[0]
+    return knot_s, at
+
+
+# ---- 6. metre and downbeats -----------------------------------------------------------------------------------------
+
+_METRES = (4, 3, 5, 7)
+_DOWNBEAT_WEIGHTS = np.array([0.87, 0.18, -0.42, 1.19, 4.69])
+"""What each of the five features of a beat says for it being the first of a bar."""
+
+
+def beat_features(envelope: Envelope, beats_s: F64) -> F64:
+    """What is heard at each beat: (beats, 5) kick, snare range, cymbals, harmonic change over one and two beats."""
+    return _beat_features(_pulse(envelope), envelope, beats_s)
+
+
+def _beat_features(pulse: _Pulse, envelope: Envelope, beats_s: F64) -> F64:
+    frame = np.round((beats_s - pulse.time_s[0]) * pulse.rate_hz).astype(np.int64)
+    around = np.arange(-int(0.03 * pulse.rate_hz), int(0.06 * pulse.rate_hz) + 1)
+    near = np.clip(frame[:, None] + around, 0, len(pulse.total) - 1)
+    struck = pulse.bands[near].max(axis=1)[:, [0, 2, 3]]
+    chroma = np.nan_to_num(np.asarray(envelope.chroma, dtype=np.float64))
+    edge = np.clip(np.round(beats_s * envelope.chroma_rate_hz).astype(np.int64), 0, len(chroma))
+    total = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
+
+    def change(beats: int) -> F64:
+        k = np.arange(len(edge))
+        before = total[edge] - total[edge[np.maximum(k - beats, 0)]]
+        after = total[edge[np.minimum(k + beats, len(edge) - 1)]] - total[edge]
+        size = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+        return np.where(size > 0, 1.0 - (before * after).sum(axis=1) / np.where(size > 0, size, 1.0), 0.0)
+
+    known = np.column_stack([struck, change(1), change(2)])
+    return (known - known.mean(axis=0)) / (known.std(axis=0) + 1e-9)
+
+
+def _bars(known: F64) -> tuple[int, int]:
+    """Beats in a bar and the index of the first downbeat, from the features of the beats (beats, 5)."""
+    count = len(known)
+    best_metre, best_share = _METRES[0], 0.0
+    for metre in _METRES:
+        if count > 4 * metre:
+            place = np.stack([known[i::metre].mean(axis=0) for i in range(metre)])
+            # Variance the place in the bar explains, less what it would explain of noise.
+            share = float(np.mean(1.0 - (1.0 - (place**2).mean(axis=0)) * (count - 1) / (count - metre)))
+            if share > best_share:
+                best_metre, best_share = metre, share
+    first = [float(known[i::best_metre].mean(axis=0) @ _DOWNBEAT_WEIGHTS) for i in range(min(best_metre, count))]
+    return best_metre, int(np.argmax(first)) if first else 0
+
+
+# ---- the grid -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Where the beats of a song are. Beat 0 is the first beat, at ``offset_s``."""
+
+    bpm: float
+    """Tempo of the song; with several regions, of the one that lasts longest."""
+    offset_s: float
+    """Time of the first beat of the grid."""
+    metre: int
+    """Beats in a bar."""
+    confidence: float
+    """Chance (0..1) that a person would write down this tempo, and that the beats are in place."""
+    regions: tuple[tuple[float, float, float], ...]
+    """``(time_s, beat, bpm)`` from which each tempo holds, in order; the first is ``(offset_s, 0, bpm)``."""
+    beats_s: F64
+    """Times of the beats within the song."""
+    downbeats_s: F64
+    """Times of the first beats of bars."""
+    candidates: tuple[tuple[float, float], ...]
+    """Readings of the tempo ``(bpm, score)``, likeliest first; the scores of all readings add up to 1."""
+
+    def seconds(self, beat: ArrayLike) -> F64:
+        """Times of positions in beats (any shape), the first and last tempo going on for ever."""
+        time_s, beats = self._line()
+        return _interpolate(np.asarray(beat, dtype=np.float64), beats, time_s)
+
+    def beat(self, time_s: ArrayLike) -> F64:
+        """Positions in beats of times (any shape)."""
+        times, beats = self._line()
+        return _interpolate(np.asarray(time_s, dtype=np.float64), times, beats)
+
+    def _line(self) -> tuple[F64, F64]:
+        time_s, beats, bpm = np.array(self.regions, dtype=np.float64).T
+        return np.append(time_s, time_s[-1] + 60.0 / bpm[-1]), np.append(beats, beats[-1] + 1.0)
+
+
+def estimate_grid(
+    source: ArrayLike | Envelope,
+    *,
+    config: TimingConfig | None = None,
+    bpm: float | None = None,
+    offset_s: float | None = None,
+) -> Grid:
+    """Beat grid of mono samples (T,) at ``config.sample_rate_hz``, or of an envelope already computed.
+
+    ``bpm`` and ``offset_s`` (time of the first beat, also the first downbeat) are taken as given where they are given;
+    the confidence still says how well the sound bears them out. Sound without a pulse gets confidence 0 and, having to
+    say something, 120 BPM from time 0. Raises ``ValueError`` for a tempo that is not positive, an offset that is not
+    finite, and samples that are not mono.
+    """
+    config = config or TimingConfig()
+    if bpm is not None and not (np.isfinite(bpm) and bpm > 0):
+        raise ValueError(f"bpm must be a positive number; found {bpm}")
+    if offset_s is not None and not np.isfinite(offset_s):
+        raise ValueError(f"offset_s must be a finite number of seconds; found {offset_s}")
+    envelope = source if isinstance(source, Envelope) else onset_envelope(source, config=config)
+    pulse = _pulse(envelope) if len(envelope.flux) else None
+    if pulse is None or envelope.duration_s < 2.0 or not pulse.total.std() > 0:
+        line = np.array([0.0, 60.0 / (bpm or 120.0)]), np.array([0.0, 1.0])
+        return _grid(envelope, None, line, offset_s, confidence=0.0, candidates=())
+
+    if bpm is None:
+        tempi, known = _candidates(pulse, config)
+        chance = _chances(tempi, known)
+        order = np.argsort(-chance)
+        tempo = _snapped(_refined(pulse, float(tempi[order[0]])), envelope.duration_s)
+        scale = tempo / float(tempi[order[0]])
+        candidates = tuple((float(tempi[i] * scale), float(chance[i])) for i in order)
+        sure = float(chance[order[0]])
+    else:
+        tempo, candidates, sure = float(bpm), ((float(bpm), 1.0),), 1.0
+
+    line = np.array([0.0, 60.0 / tempo]), np.array([0.0, 1.0])
+    beat = _interpolate(pulse.time_s, *line)
+    share = _agreement(pulse, beat, config)
+    if bpm is None and share < config.steady_share:
+        beats_s, weight = _tracked_beats(pulse, _tempo_path(pulse, tempo))
+        if len(beats_s) > 8:
+            tracked = _pieces(beats_s, weight)
+            tracked_beat = _interpolate(pulse.time_s, *tracked)
+            tracked_share = _agreement(pulse, tracked_beat, config)
+            if tracked_share > share + 0.1:
+                line, beat, share = tracked, tracked_beat, tracked_share
+    regions = len(line[0]) - 1
+    if offset_s is None:
+        line = line[0], line[1] - _phase(_profile(pulse, beat))
+    confidence = sure * _steady_chance(share, regions / max(envelope.duration_s, 1.0))
+    return _grid(envelope, pulse, line, offset_s, confidence=confidence, candidates=candidates)
+
+
+def _steady_chance(share: float, regions_per_s: float) -> float:
+    """Chance that the beats are in place, from the share of the song that agrees and how often the tempo changes."""
+    return float(1.0 / (1.0 + np.exp(-(8.0 * share - 4.0 - 20.0 * max(regions_per_s - 0.01, 0.0)))))
+
+
+def _grid(
+    envelope: Envelope,
+    pulse: _Pulse | None,
+    line: tuple[F64, F64],
+    offset_s: float | None,
+    *,
+    confidence: float,
+    candidates: tuple[tuple[float, float], ...],
+) -> Grid:
+    """The grid of a line ``(time_s, beat)`` whose whole beats are beats, or, with an offset, shifted to begin there."""
+    time_s, beat = line
+    if offset_s is None:
+        first_beat = float(np.ceil(_interpolate(np.zeros(1), time_s, beat)[0] - 1e-6))
+        start_s = float(_interpolate(np.array([first_beat]), beat, time_s)[0])
+        start_s = max(start_s, 0.0)
+    else:
+        start_s = float(offset_s)
+        first_beat = float(_interpolate(np.array([start_s]), time_s, beat)[0])
+    beat = beat - first_beat
+    tempo = 60.0 * np.diff(beat) / np.diff(time_s)
+    kept = np.flatnonzero(time_s[1:] > start_s)
+    pieces = kept if len(kept) else np.array([len(tempo) - 1])
+    regions = tuple(
+        (max(float(time_s[i]), start_s), max(float(beat[i]), 0.0), float(tempo[i])) if n else (start_s, 0.0, float(tempo[i]))
+        for n, i in enumerate(pieces)
+    )
+    starts = np.array([r[0] for r in regions])
+    lasts = np.diff(np.append(starts, max(envelope.duration_s, starts[-1] + 1e-9)))
+    grid = Grid(
+        bpm=regions[int(np.argmax(lasts))][2],
+        offset_s=start_s,
+        metre=_METRES[0],
+        confidence=confidence,
+        regions=regions,
+        beats_s=np.zeros(0),
+        downbeats_s=np.zeros(0),
+        candidates=candidates,
+    )
+    count = int(np.floor(grid.beat(envelope.duration_s) + 1e-6)) + 1
+    beats_s = grid.seconds(np.arange(max(count, 0)))
+    metre, first = _METRES[0], 0
+    if pulse is not None and len(beats_s):
+        metre, first = _bars(_beat_features(pulse, envelope, beats_s))
+        first = first if offset_s is None else 0
+    return replace(grid, metre=metre, beats_s=beats_s, downbeats_s=beats_s[first::metre])
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Onsets on the grid, each (N,): the nearest slot (twelve a beat, slot 0 at beat 0), its beat, and the error."""
+
+    slot: NDArray[np.int64]
+    beat: F64
+    error_s: F64
+    """Onset minus slot, in seconds: positive when the onset is late."""
+
+
+def align(onsets_s: ArrayLike, grid: Grid) -> Alignment:
+    """The slot nearest in time to each onset (N,). Raises ``ValueError`` when an onset is not a finite number."""
+    onsets = np.atleast_1d(np.asarray(onsets_s, dtype=np.float64))
+    if not np.isfinite(onsets).all():
+        i = int(np.flatnonzero(~np.isfinite(onsets))[0])
+        raise ValueError(f"onsets must be finite numbers of seconds; found {onsets[i]} at index {i}")
+    below = np.floor(grid.beat(onsets) * SLOTS_PER_BEAT)
+    # The nearest in time need not be the nearest in beats where the tempo changes: compare both neighbours in seconds.
+    around = below[:, None] + np.array([-1.0, 0.0, 1.0, 2.0])
+    error = onsets[:, None] - grid.seconds(around / SLOTS_PER_BEAT)
+    best = np.argmin(np.abs(error), axis=1)
+    row = np.arange(len(onsets))
+    return Alignment(
+        around[row, best].astype(np.int64), around[row, best] / SLOTS_PER_BEAT, error[row, best]
+    )
