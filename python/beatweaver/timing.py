@@ -53,8 +53,10 @@ class TimingConfig:
     """Length of the blocks in which steadiness is judged."""
     steady_within_s: float = 0.02
     """A block agrees with the song when its own phase lies within this of the song's."""
-    steady_share: float = 0.7
-    """Share of the song's onset energy that must agree for one region to be enough."""
+    steady_share: float = 0.95
+    """With less of the song's onset energy in agreement, tempo changes are looked for."""
+    changing_gain: float = 1.35
+    """Tempo changes are believed when following them makes the folded envelope this much sharper."""
 
 
 # ---- 1. the envelope ------------------------------------------------------------------------------------------------
@@ -342,6 +344,12 @@ def _agreement(pulse: _Pulse, beat: F64, config: TimingConfig) -> float:
     return float((energy * agrees).sum() / (energy.sum() + 1e-12))
 
 
+def _contrast(pulse: _Pulse, beat: F64) -> float:
+    """Peak of the envelope folded by ``beat``, in its mean: how much of the song the line explains."""
+    profile = _blur(_fold(pulse.total, beat, np.zeros(len(beat), dtype=np.int64))[0], 1.0)
+    return float(profile.max() / (profile.mean() + 1e-12))
+
+
 # ---- 4. phase -------------------------------------------------------------------------------------------------------
 
 _PHASE_WEIGHTS = np.array(
@@ -383,7 +391,9 @@ _PATH_STEP_S = 2.0
 _PATH_BEND = 40.0
 """Price of an octave of tempo change between two windows; a window's best reading is worth 8."""
 _PATH_JUMP = 6.0
-"""No change costs more than this, so that real jumps happen."""
+"""No change costs more than this, so that real jumps happen,"""
+_PATH_OCTAVE_JUMP = 12.0
+"""but for those of 0.8 octaves and more, which are mostly another reading of the same pulse."""
 _TRACK_TIGHTNESS = 150.0
 """Price of a beat of twice the expected length, in units of the envelope's standard deviation."""
 _SCATTER_S = 0.012
@@ -402,10 +412,11 @@ def _tempo_path(pulse: _Pulse, centre_bpm: float) -> F64:
     bpm = centre_bpm * 2.0 ** np.arange(-0.8, 0.8001, 0.01)
     hz = bpm[:, None] / 60.0 * np.array([1.0, 2.0, 4.0])
     worth = np.stack([_read(s, pulse.rate_hz / padded, hz).sum(axis=1) for s in spectra])
-    worth *= np.exp(-0.5 * (np.log2(bpm / centre_bpm) / 0.5) ** 2)
+    worth *= np.exp(-0.5 * (np.log2(bpm / centre_bpm) / 0.7) ** 2)
     worth *= 8.0 / (worth.max(axis=1, keepdims=True) + 1e-12)
     octaves = np.log2(bpm)
-    price = np.minimum(_PATH_BEND * np.abs(octaves[:, None] - octaves), _PATH_JUMP)
+    leap = np.abs(octaves[:, None] - octaves)
+    price = np.where(leap < 0.795, np.minimum(_PATH_BEND * leap, _PATH_JUMP), _PATH_OCTAVE_JUMP)
     value, came = worth[0], np.zeros(worth.shape, dtype=np.int64)
     for i in range(1, len(worth)):
         options = value - price  # [to, from]
@@ -463,33 +474,59 @@ def _pieces(beat_s: F64, weight: F64) -> tuple[F64, F64]:
     """The fewest straight pieces of time against beat number that stay within the scatter: knots (time_s, beat)."""
     count = len(beat_s)
     k = np.arange(count, dtype=np.float64)
-    w = np.minimum(weight / np.median(weight), 3.0)
+    w = np.clip(weight / np.median(weight), 1e-3, 3.0)
     t = beat_s - beat_s[0]
     sums = [np.concatenate([[0.0], np.cumsum(w * x)]) for x in (np.ones(count), k, t, k * k, k * t, t * t)]
-    best, came = np.zeros(count), np.zeros(count, dtype=np.int64)
-    for j in range(1, count):
-        i = np.arange(j)  # a piece from beat i to beat j, both counted
-        s, sk, st, skk, skt, stt = (x[j + 1] - x[i] for x in sums)
+
+    def fits(first: NDArray[np.int64], last: int) -> tuple[F64, F64, F64]:
+        """Slope, intercept and weighted squared residual of the line through beats first..last."""
+        s, sk, st, skk, skt, stt = (x[last + 1] - x[first] for x in sums)
         vk, vt, c = skk - sk * sk / s, stt - st * st / s, skt - sk * st / s
-        residual = np.maximum(vt - c * c / np.maximum(vk, 1e-9), 0.0) / _SCATTER_S**2
-        total = best[i] + residual + _PIECE_PRICE
+        slope = np.where(vk > 1e-9, c / np.maximum(vk, 1e-9), 0.0)
+        return slope, (st - slope * sk) / s, np.maximum(vt - slope * c, 0.0)
+
+    best, came = np.zeros(count + 1), np.zeros(count, dtype=np.int64)
+    for j in range(count):
+        i = np.arange(j + 1)
+        total = best[i] + fits(i, j)[2] / _SCATTER_S**2 + _PIECE_PRICE
         came[j] = np.argmin(total)
-        best[j] = total[came[j]]
-    knots = [count - 1]
-    while knots[-1] > 0:
-        knots.append(int(came[knots[-1]]))
-    at = np.array(knots[::-1], dtype=np.float64)
-    # One continuous line through those knots, by weighted least squares over hat functions.
-    piece = np.clip(np.searchsorted(at, k, side="right") - 1, 0, len(at) - 2)
-    share = (k - at[piece]) / (at[piece + 1] - at[piece])
-    normal, right = np.zeros((len(at), len(at))), np.zeros(len(at))
+        best[j + 1] = total[came[j]]
+    spans: list[tuple[int, int]] = []
+    last = count - 1
+    while last >= 0:
+        spans.insert(0, (int(came[last]), last))
+        last = int(came[last]) - 1
+    # Pieces that meet share a knot; pieces that do not (a cut in the song) are joined by one beat of another length.
+    knots = [0]
+    lines = [[float(x[0]) for x in fits(np.array([a]), b)[:2]] for a, b in spans]
+    for (_, end), (slope, at), (next_slope, next_at) in zip(spans[:-1], lines[:-1], lines[1:], strict=True):
+        gap = abs((slope - next_slope) * (end + 0.5) + at - next_at)
+        knots += [end, end + 1] if gap > _SCATTER_S else [end]
+    at_beat = np.unique(np.array([*knots, count - 1])).astype(np.float64)
+    # One continuous line through the knots, by weighted least squares over hat functions.
+    piece = np.clip(np.searchsorted(at_beat, k, side="right") - 1, 0, len(at_beat) - 2)
+    share = (k - at_beat[piece]) / (at_beat[piece + 1] - at_beat[piece])
+    normal, right = np.zeros((len(at_beat), len(at_beat))), np.zeros(len(at_beat))
     for own, other, hat, cross in ((piece, piece + 1, 1.0 - share, share), (piece + 1, piece, share, 1.0 - share)):
         np.add.at(normal, (own, own), w * hat * hat)
         np.add.at(normal, (own, other), w * hat * cross)
         np.add.at(right, own, w * hat * t)
-    solution = np.linalg.solve(normal + 1e-9 * np.eye(len(at)), right)
-    knot_s = np.maximum.accumulate(solution + 1e-9 * np.arange(len(at))) + beat_s[0]
-    return knot_s, at
+    knot_s = np.linalg.solve(normal + 1e-9 * np.eye(len(at_beat)), right)
+    forwards = np.maximum(np.diff(knot_s), 0.05 * np.diff(at_beat))  # never backwards, whatever the scatter
+    return beat_s[0] + np.concatenate([knot_s[:1], knot_s[0] + np.cumsum(forwards)]), at_beat
+
+
+def _changing(pulse: _Pulse, centre_bpm: float) -> tuple[F64, F64] | None:
+    """The song's line ``(time_s, beat)`` when its tempo may change, or None when there are too few beats for one."""
+    beats_s, weight = _tracked_beats(pulse, _tempo_path(pulse, centre_bpm))
+    return _pieces(beats_s, weight) if len(beats_s) > 8 else None
+
+
+def _stretched(pulse: _Pulse, even_s: F64) -> _Pulse:
+    """The envelope as it would be if frame i sounded at ``even_s[i]`` (rising), at the same frame rate."""
+    time_s = np.arange(even_s[0], even_s[-1], 1.0 / pulse.rate_hz)
+    bands = np.stack([np.interp(time_s, even_s, band) for band in pulse.bands.T], axis=1)
+    return _Pulse(bands, bands.sum(axis=1), time_s, pulse.rate_hz)
 
 
 # ---- 6. metre and downbeats -----------------------------------------------------------------------------------------
@@ -604,37 +641,50 @@ def estimate_grid(
         return _grid(envelope, None, line, offset_s, confidence=0.0, candidates=())
 
     if bpm is None:
-        tempi, known = _candidates(pulse, config)
-        chance = _chances(tempi, known)
-        order = np.argsort(-chance)
-        tempo = _snapped(_refined(pulse, float(tempi[order[0]])), envelope.duration_s)
-        scale = tempo / float(tempi[order[0]])
-        candidates = tuple((float(tempi[i] * scale), float(chance[i])) for i in order)
-        sure = float(chance[order[0]])
+        tempo, sure, candidates = _read_tempo(pulse, config, envelope.duration_s)
     else:
-        tempo, candidates, sure = float(bpm), ((float(bpm), 1.0),), 1.0
-
+        tempo, sure, candidates = float(bpm), 1.0, ((float(bpm), 1.0),)
     line = np.array([0.0, 60.0 / tempo]), np.array([0.0, 1.0])
     beat = _interpolate(pulse.time_s, *line)
-    share = _agreement(pulse, beat, config)
-    if bpm is None and share < config.steady_share:
-        beats_s, weight = _tracked_beats(pulse, _tempo_path(pulse, tempo))
-        if len(beats_s) > 8:
-            tracked = _pieces(beats_s, weight)
-            tracked_beat = _interpolate(pulse.time_s, *tracked)
-            tracked_share = _agreement(pulse, tracked_beat, config)
-            if tracked_share > share + 0.1:
-                line, beat, share = tracked, tracked_beat, tracked_share
-    regions = len(line[0]) - 1
+    agreement, contrast = _agreement(pulse, beat, config), _contrast(pulse, beat)
+    if bpm is None and agreement < config.steady_share:
+        changing = _changing(pulse, tempo)
+        if changing is not None:
+            changing_beat = _interpolate(pulse.time_s, *changing)
+            gain = _contrast(pulse, changing_beat) / contrast
+            if gain > config.changing_gain:
+                # Read the tempo once more where it no longer changes: with the song stretched to an even pulse.
+                mean_bpm = 60.0 * (changing_beat[-1] - changing_beat[0]) / (pulse.time_s[-1] - pulse.time_s[0])
+                even = _stretched(pulse, changing_beat * 60.0 / mean_bpm)
+                again, sure, candidates = _read_tempo(even, config, None)
+                times = _FAMILY[np.argmin(np.abs(np.log2(again / mean_bpm / _FAMILY)))]
+                line = changing[0], changing[1] * times
+                beat = changing_beat * times
+                agreement, contrast = _agreement(pulse, beat, config), contrast * gain
     if offset_s is None:
         line = line[0], line[1] - _phase(_profile(pulse, beat))
-    confidence = sure * _steady_chance(share, regions / max(envelope.duration_s, 1.0))
-    return _grid(envelope, pulse, line, offset_s, confidence=confidence, candidates=candidates)
+    in_place = _in_place(agreement, contrast, (len(line[0]) - 2) / envelope.duration_s)
+    return _grid(envelope, pulse, line, offset_s, confidence=sure * in_place, candidates=candidates)
 
 
-def _steady_chance(share: float, regions_per_s: float) -> float:
-    """Chance that the beats are in place, from the share of the song that agrees and how often the tempo changes."""
-    return float(1.0 / (1.0 + np.exp(-(8.0 * share - 4.0 - 20.0 * max(regions_per_s - 0.01, 0.0)))))
+def _read_tempo(
+    pulse: _Pulse, config: TimingConfig, seconds: float | None
+) -> tuple[float, float, tuple[tuple[float, float], ...]]:
+    """The likeliest tempo, refined (and snapped, given the song's length), its chance, and all the readings."""
+    tempi, known = _candidates(pulse, config)
+    chance = _chances(tempi, known)
+    order = np.argsort(-chance)
+    best = float(tempi[order[0]])
+    tempo = _refined(pulse, best)
+    if seconds is not None:
+        tempo = _snapped(tempo, seconds)
+    candidates = tuple((float(tempi[i] * tempo / best), float(chance[i])) for i in order)
+    return tempo, float(chance[order[0]]), candidates
+
+
+def _in_place(agreement: float, contrast: float, changes_per_s: float) -> float:
+    """Chance that the beats lie on the pulse: from how much of the song agrees, how sharply, and at what cost."""
+    return float(1.0 / (1.0 + np.exp(-(8.0 * agreement - 6.0 + 1.0 * min(contrast, 5.0) - 25.0 * changes_per_s))))
 
 
 def _grid(
