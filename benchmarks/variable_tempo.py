@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import mir_eval
@@ -33,7 +34,7 @@ def beats_of(tempo: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
 
 
 def song(beats_s: np.ndarray, metre: int = 4, seed: int = 0, jitter_s: float = 0.0) -> np.ndarray:
-    """Drums and bass on those beats: kick on the first of a bar and its middle, snare on the others, hats on eighths."""
+    """Drums and bass on those beats: kick on the first and middle of a bar, snare on the others, hats on eighths."""
     rng = np.random.default_rng(seed)
     n = int(SECONDS * RATE_HZ)
     out = rng.standard_normal(n) * 0.002
@@ -49,7 +50,7 @@ def song(beats_s: np.ndarray, metre: int = 4, seed: int = 0, jitter_s: float = 0
             out[i : i + len(sound)] += sound[: n - i]
 
     roots = rng.integers(0, 7, size=len(beats_s)) + 33
-    for j, (a, b) in enumerate(zip(beats_s[:-1], beats_s[1:], strict=True)):
+    for j, (a, b) in enumerate(pairwise(beats_s)):
         put(kick if j % metre in (0, 2 if metre == 4 else 0) else snare, a)
         put(hat, a)
         put(hat, (a + b) / 2)
@@ -93,13 +94,21 @@ def errors_s(true_s: np.ndarray, grid: timing.Grid) -> tuple[np.ndarray, np.ndar
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--figure", type=Path, default=ROOT / "docs/figures/variable_tempo.png")
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("BEATWEAVER_CORPUS", ROOT.parent / "shared")))
+    parser.add_argument(
+        "--shared", type=Path, default=Path(os.environ.get("BEATWEAVER_CORPUS", ROOT.parent / "shared"))
+    )
     parser.add_argument("--cache", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "beatweaver-timing")
     args = parser.parse_args()
     jobs = [(name, beats, song(beats, jitter_s=0.003)) for name, beats in cases().items()]
     jobs.append(("steady 104, 3/4", three := beats_of(lambda t: np.full_like(t, 104.0)), song(three, metre=3)))
     if (args.shared / "songs/manifest.json").exists():
-        wanted = ("freedoom__d_e4m4", "freedoom__d_e4m9", "freedoom__d_read_m", "freedoom__d_map32", "freedoom__d_map27")
+        wanted = (
+            "freedoom__d_e4m4",
+            "freedoom__d_e4m9",
+            "freedoom__d_read_m",
+            "freedoom__d_map32",
+            "freedoom__d_map27",
+        )
         for item in truth_bench.song_items(args.shared):
             if item.name in wanted and item.beats_s is not None:
                 jobs.append((item.name, item.beats_s, truth_bench.samples_of(item, args.cache)))
@@ -123,8 +132,18 @@ def main() -> None:
         middle = (true_s[1:] + true_s[:-1]) / 2
         left.plot(middle, 60.0 / np.diff(true_s), color="0.6", lw=3, label="truth")
         starts = [r[0] for r in grid.regions] + [float(grid.beats_s[-1]) if len(grid.beats_s) else 0.0]
-        left.step(starts, [r[2] for r in grid.regions] + [grid.regions[-1][2]], where="post", color="C3", lw=1.2, label="found")
+        left.step(
+            starts,
+            [r[2] for r in grid.regions] + [grid.regions[-1][2]],
+            where="post",
+            color="C3",
+            lw=1.2,
+            label="found",
+        )
         left.set_ylabel("BPM")
+        left.ticklabel_format(useOffset=False)
+        low, high = left.get_ylim()
+        left.set_ylim(low - 1.0, high + 1.0)
         left.set_title(name, fontsize=9, loc="left")
         right.axhline(0.0, color="0.8")
         right.plot(true_s, 1000 * half, ".", ms=2, color="C0")

@@ -160,18 +160,22 @@ def _evened(flux: F64, rate_hz: float) -> F64:
     def running_mean(x: F64, seconds: float) -> F64:
         n = min(int(seconds * rate_hz) | 1, 2 * len(x) - 1)
         total = np.concatenate([[0.0], np.cumsum(np.pad(x, n // 2, mode="edge"))])
-        return (total[n:] - total[:-n]) / n
+        mean: F64 = (total[n:] - total[:-n]) / n
+        return mean
 
     x = np.minimum(flux, np.percentile(flux, 99.8))
     x = np.maximum(x - running_mean(x, 0.5), 0.0)
     floor = 0.1 * np.sqrt(np.mean(x * x)) + 1e-12
-    return x / (np.sqrt(np.maximum(running_mean(x * x, 4.0), 0.0)) + floor)
+    evened: F64 = x / (np.sqrt(np.maximum(running_mean(x * x, 4.0), 0.0)) + floor)
+    return evened
 
 
 # ---- 2. tempo -------------------------------------------------------------------------------------------------------
 
 _RATIOS = np.array([1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2, 3, 4, 6, 8])
 """Multiples of a candidate's beat rate at which the spectra are read."""
+_HARMONICS = np.array([1.0, 2.0, 4.0, 8.0])
+"""Multiples of the beat rate that make the comb by which candidates are found and refined."""
 _FAMILY = np.array([1 / 3, 1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2, 3])
 """Readings of one pulse that are candidates of their own."""
 # fmt: off
@@ -234,7 +238,7 @@ def _candidates(pulse: _Pulse, config: TimingConfig) -> tuple[F64, F64]:
     spectra = [_spectrum(x, pulse.rate_hz) for x in (pulse.total, pulse.bands[:, 0], pulse.bands[:, 3])]
     bpm = np.arange(config.bpm_low, config.bpm_high, 0.01)
     whole, bin_hz = spectra[0]
-    comb = sum(_read(whole, bin_hz, bpm / 60.0 * h) for h in (1, 2, 4, 8))
+    comb = _read(whole, bin_hz, bpm[:, None] / 60.0 * _HARMONICS).sum(axis=1)
     score = comb * np.exp(-0.5 * (np.log2(bpm / 130.0) / 0.7) ** 2)
     found: list[tuple[float, float]] = []
     for rank in range(3):
@@ -257,14 +261,12 @@ def _chances(tempi: F64, known: F64) -> F64:
     prior = np.interp(np.log2(tempi), np.log2(_PRIOR_BPM), _PRIOR_LOG)
     logit = known @ np.append(_TEMPO_WEIGHTS.ravel(), _OUTSIDE_FAMILY) + prior
     odds = np.exp(logit - logit.max())
-    return odds / odds.sum()
-
-
-_HARMONICS = np.array([1.0, 2.0, 4.0, 8.0])
+    chances: F64 = odds / odds.sum()
+    return chances
 
 
 def _refined(pulse: _Pulse, bpm: float) -> float:
-    """The tempo near ``bpm`` at which the whole song lines up best: the peak of its comb, a thousandth of a BPM fine."""
+    """The tempo near ``bpm`` at which the whole song lines up best: the peak of its comb, finely sampled."""
     seconds = len(pulse.total) / pulse.rate_hz
     x = pulse.total - pulse.total.mean()
     block = max(int(2.0 * pulse.rate_hz), 1)
@@ -291,10 +293,10 @@ def _peak(y: F64, x: F64) -> float:
 
 
 def _snapped(bpm: float, seconds: float) -> float:
-    """``bpm`` moved to a whole number, else a half, when that shifts no beat by more than 5 ms from the song's middle."""
+    """``bpm`` moved to a whole number, else a half, when no beat then moves more than 8 ms from the middle."""
     for step in (1.0, 0.5):
         near = round(bpm / step) * step
-        if near > 0 and abs(near / bpm - 1.0) * seconds / 2.0 < 0.005:
+        if near > 0 and abs(near / bpm - 1.0) * seconds / 2.0 < 0.008:
             return near
     return bpm
 
@@ -311,20 +313,20 @@ def _interpolate(x: F64, xs: F64, ys: F64) -> F64:
     return ys[i] + (x - xs[i]) * (ys[i + 1] - ys[i]) / (xs[i + 1] - xs[i])
 
 
-def _fold(x: F64, beat: F64, rows: NDArray[np.int64]) -> F64:
-    """Mean of ``x`` by row and by phase of the beat: (rows, _BINS); a bin no frame falls into is 0."""
+def _fold(x: F64, beat: F64, rows: NDArray[np.int64], count: int) -> F64:
+    """Mean of ``x`` by row and by phase of the beat: (count, _BINS); a bin no frame falls into is 0."""
     bins = (np.floor(beat * _BINS + 0.5).astype(np.int64)) % _BINS
-    shape = (int(rows[-1]) + 1, _BINS)
-    size = shape[0] * _BINS
-    total = np.bincount(rows * _BINS + bins, weights=x, minlength=size).reshape(shape)
-    count = np.bincount(rows * _BINS + bins, minlength=size).reshape(shape)
-    return total / np.maximum(count, 1)
+    cell, size = rows * _BINS + bins, count * _BINS
+    total = np.bincount(cell, weights=x, minlength=size).reshape(count, _BINS)
+    frames = np.bincount(cell, minlength=size).reshape(count, _BINS)
+    return total / np.maximum(frames, 1)
 
 
 def _blur(profile: F64, bins: float) -> F64:
     """Circular Gaussian smoothing along the last axis, ``bins`` wide (standard deviation)."""
-    shape = np.exp(-2.0 * (np.pi * np.fft.rfftfreq(_BINS) * bins) ** 2)
-    return np.fft.irfft(np.fft.rfft(profile, axis=-1) * shape, _BINS, axis=-1)
+    size = profile.shape[-1]
+    shape = np.exp(-2.0 * (np.pi * np.fft.rfftfreq(size) * bins) ** 2)
+    return np.fft.irfft(np.fft.rfft(profile, axis=-1) * shape, size, axis=-1)
 
 
 def _agreement(pulse: _Pulse, beat: F64, config: TimingConfig) -> float:
@@ -332,7 +334,7 @@ def _agreement(pulse: _Pulse, beat: F64, config: TimingConfig) -> float:
     seconds = pulse.time_s[-1] - pulse.time_s[0]
     blocks = max(int(seconds / config.block_s), 4)
     rows = np.minimum(((pulse.time_s - pulse.time_s[0]) / seconds * blocks).astype(np.int64), blocks - 1)
-    profile = _blur(_fold(pulse.total, beat, rows), 1.5)
+    profile = _blur(_fold(pulse.total, beat, rows, blocks), 1.5)
     profile -= profile.mean(axis=1, keepdims=True)
     rest = profile.sum(axis=0) - profile
     match = np.fft.irfft(np.fft.rfft(profile, axis=1) * np.conj(np.fft.rfft(rest, axis=1)), _BINS, axis=1)
@@ -346,42 +348,58 @@ def _agreement(pulse: _Pulse, beat: F64, config: TimingConfig) -> float:
 
 def _contrast(pulse: _Pulse, beat: F64) -> float:
     """Peak of the envelope folded by ``beat``, in its mean: how much of the song the line explains."""
-    profile = _blur(_fold(pulse.total, beat, np.zeros(len(beat), dtype=np.int64))[0], 1.0)
+    profile = _blur(_fold(pulse.total, beat, np.zeros(len(beat), dtype=np.int64), 1)[0], 1.0)
     return float(profile.max() / (profile.mean() + 1e-12))
 
 
 # ---- 4. phase -------------------------------------------------------------------------------------------------------
 
 _PHASE_WEIGHTS = np.array(
-    [[0.36, -0.13, 0.15, -0.01], [0.37, -0.15, 0.06, 0.11], [0.41, -0.09, 0.04, 0.03], [0.30, -0.04, 0.20, 0.06]]
+    [
+        [0.287, -0.062, -0.050, 0.028],
+        [0.301, -0.080, -0.008, 0.033],
+        [0.287, -0.055, 0.009, 0.008],
+        [0.282, -0.051, 0.074, 0.009],
+    ]
 )
 """What each band (rows) says for a place on the beat when it is strong there, 1/4, 1/2 and 3/4 of a beat later."""
+_BACKBEAT_WEIGHTS = np.array([0.474, 0.0, 0.496, 0.524])
+"""What each band says for a place when it differs there from beat to beat, as kick and snare do."""
 
 
-def phase_profile(envelope: Envelope, time_s: F64, beat: F64) -> F64:
-    """Each band folded along the line ``(time_s, beat)``: (4, 96), mean 1, a bin 1/96 of a beat, bin 0 on the beat."""
+def phase_profile(envelope: Envelope, time_s: F64, beat: F64) -> tuple[F64, F64]:
+    """Each band folded along the line ``(time_s, beat)``, a bin 1/96 of a beat, bin 0 on the beat: (4, 96) and (4, 96).
+
+    The first is the mean level, 1 on average; the second its standard deviation over four successive beats.
+    """
     pulse = _pulse(envelope)
     return _profile(pulse, _interpolate(pulse.time_s, time_s, beat))
 
 
-def _profile(pulse: _Pulse, beat: F64) -> F64:
-    rows = np.zeros(len(beat), dtype=np.int64)
+def _profile(pulse: _Pulse, beat: F64) -> tuple[F64, F64]:
+    rows = np.floor(beat + 0.5 / _BINS).astype(np.int64) % 4
     beat_s = (pulse.time_s[-1] - pulse.time_s[0]) / max(beat[-1] - beat[0], 1e-9)
-    profile = np.stack([_fold(band, beat, rows)[0] for band in pulse.bands.T])
-    profile /= profile.mean(axis=1, keepdims=True) + 1e-12
-    return _blur(profile, 0.004 / beat_s * _BINS)
+    four = np.stack([_fold(band, beat, rows, 4).ravel() for band in pulse.bands.T])
+    four = _blur(four / (four.mean(axis=1, keepdims=True) + 1e-12), 0.004 / beat_s * _BINS).reshape(-1, 4, _BINS)
+    return four.mean(axis=1), four.std(axis=1)
 
 
-def _phase(profile: F64) -> float:
-    """Where in the folded beat (0..1) the beat is."""
+def phase_columns(level: F64, spread: F64) -> F64:
+    """What is known of each place in the beat (96, 20): four bands at four quarters of a beat, then their spread."""
     quarter = _BINS // 4
-    slots = np.stack([np.roll(profile, -quarter * k, axis=1) for k in range(4)], axis=1)
-    score = np.einsum("bk,bkr->r", _PHASE_WEIGHTS, slots)
+    columns = [np.roll(level, -quarter * k, axis=1) for k in range(4)]
+    return np.concatenate([np.stack(columns, axis=1).reshape(-1, _BINS), spread]).T
+
+
+def _phase(level: F64, spread: F64) -> tuple[float, float]:
+    """Where in the folded beat (0..1) the beat is, and the chance that it is there and not elsewhere."""
+    score = phase_columns(level, spread) @ np.append(_PHASE_WEIGHTS.ravel(), _BACKBEAT_WEIGHTS)
     best = int(np.argmax(score))
+    elsewhere = score[(best + np.arange(0, _BINS, _BINS // SLOTS_PER_BEAT)) % _BINS]
     # The template says which pulse; the sharpest place near it is read from the whole envelope, on and off the beat.
-    whole = profile.sum(axis=0) + 0.5 * np.roll(profile, -2 * quarter, axis=1).sum(axis=0)
+    whole = level.sum(axis=0) + 0.5 * np.roll(level, -_BINS // 2, axis=1).sum(axis=0)
     near = np.arange(best - 5, best + 6)
-    return _peak(whole[near % _BINS], near / _BINS)
+    return _peak(whole[near % _BINS], near / _BINS), float(1.0 / np.exp(elsewhere - score[best]).sum())
 
 
 # ---- 5. music that changes tempo ------------------------------------------------------------------------------------
@@ -412,7 +430,7 @@ def _tempo_path(pulse: _Pulse, centre_bpm: float) -> F64:
     bpm = centre_bpm * 2.0 ** np.arange(-0.8, 0.8001, 0.01)
     hz = bpm[:, None] / 60.0 * np.array([1.0, 2.0, 4.0])
     worth = np.stack([_read(s, pulse.rate_hz / padded, hz).sum(axis=1) for s in spectra])
-    worth *= np.exp(-0.5 * (np.log2(bpm / centre_bpm) / 0.7) ** 2)
+    worth *= np.exp(-0.5 * np.log2(bpm / centre_bpm) ** 2)
     worth *= 8.0 / (worth.max(axis=1, keepdims=True) + 1e-12)
     octaves = np.log2(bpm)
     leap = np.abs(octaves[:, None] - octaves)
@@ -532,7 +550,7 @@ def _stretched(pulse: _Pulse, even_s: F64) -> _Pulse:
 # ---- 6. metre and downbeats -----------------------------------------------------------------------------------------
 
 _METRES = (4, 3, 5, 7)
-_DOWNBEAT_WEIGHTS = np.array([0.87, 0.18, -0.42, 1.19, 4.69])
+_DOWNBEAT_WEIGHTS = np.array([0.86, 0.22, -0.40, 1.16, 4.75])
 """What each of the five features of a beat says for it being the first of a bar."""
 
 
@@ -558,7 +576,8 @@ def _beat_features(pulse: _Pulse, envelope: Envelope, beats_s: F64) -> F64:
         return np.where(size > 0, 1.0 - (before * after).sum(axis=1) / np.where(size > 0, size, 1.0), 0.0)
 
     known = np.column_stack([struck, change(1), change(2)])
-    return (known - known.mean(axis=0)) / (known.std(axis=0) + 1e-9)
+    evened: F64 = (known - known.mean(axis=0)) / (known.std(axis=0) + 1e-9)
+    return evened
 
 
 def _bars(known: F64) -> tuple[int, int]:
@@ -662,9 +681,12 @@ def estimate_grid(
                 beat = changing_beat * times
                 agreement, contrast = _agreement(pulse, beat, config), contrast * gain
     if offset_s is None:
-        line = line[0], line[1] - _phase(_profile(pulse, beat))
-    in_place = _in_place(agreement, contrast, (len(line[0]) - 2) / envelope.duration_s)
-    return _grid(envelope, pulse, line, offset_s, confidence=sure * in_place, candidates=candidates)
+        phase, on_the_beat = _phase(*_profile(pulse, beat))
+        line = line[0], line[1] - phase
+        sure *= on_the_beat
+    heard = pulse.total.sum() ** 2 / (pulse.total**2).sum()  # frames that carry the sound: few onsets prove little
+    in_place = _in_place(agreement, contrast, (len(line[0]) - 2) / envelope.duration_s) * (1.0 - np.exp(-heard / 60.0))
+    return _grid(envelope, pulse, line, offset_s, confidence=_calibrated(sure * in_place), candidates=candidates)
 
 
 def _read_tempo(
@@ -684,7 +706,13 @@ def _read_tempo(
 
 def _in_place(agreement: float, contrast: float, changes_per_s: float) -> float:
     """Chance that the beats lie on the pulse: from how much of the song agrees, how sharply, and at what cost."""
-    return float(1.0 / (1.0 + np.exp(-(8.0 * agreement - 6.0 + 1.0 * min(contrast, 5.0) - 25.0 * changes_per_s))))
+    return float(1.0 / (1.0 + np.exp(-(8.0 * agreement - 6.0 + min(contrast, 5.0) - 25.0 * changes_per_s))))
+
+
+def _calibrated(chance: float) -> float:
+    """The product of the three chances, which is too modest, made to match how often such grids are right."""
+    odds = np.e * chance / max(1.0 - chance, 1e-9)
+    return float(odds / (1.0 + odds))
 
 
 def _grid(
@@ -710,7 +738,9 @@ def _grid(
     kept = np.flatnonzero(time_s[1:] > start_s)
     pieces = kept if len(kept) else np.array([len(tempo) - 1])
     regions = tuple(
-        (max(float(time_s[i]), start_s), max(float(beat[i]), 0.0), float(tempo[i])) if n else (start_s, 0.0, float(tempo[i]))
+        (max(float(time_s[i]), start_s), max(float(beat[i]), 0.0), float(tempo[i]))
+        if n
+        else (start_s, 0.0, float(tempo[i]))
         for n, i in enumerate(pieces)
     )
     starts = np.array([r[0] for r in regions])
@@ -756,6 +786,59 @@ def align(onsets_s: ArrayLike, grid: Grid) -> Alignment:
     error = onsets[:, None] - grid.seconds(around / SLOTS_PER_BEAT)
     best = np.argmin(np.abs(error), axis=1)
     row = np.arange(len(onsets))
-    return Alignment(
-        around[row, best].astype(np.int64), around[row, best] / SLOTS_PER_BEAT, error[row, best]
+    return Alignment(around[row, best].astype(np.int64), around[row, best] / SLOTS_PER_BEAT, error[row, best])
+
+
+def plot(source: ArrayLike | Envelope, grid: Grid, out: str | Path, *, config: TimingConfig | None = None) -> None:
+    """Picture of a grid, as PNG at ``out``: tempo over the song, the sound folded bar by bar, and ten seconds close up.
+
+    In the second panel every column is one bar from its downbeat upwards; a right grid shows level stripes, a wrong
+    tempo slanting ones, and a change of tempo or a cut shows where it is.
+    """
+    from matplotlib.figure import Figure
+
+    envelope = source if isinstance(source, Envelope) else onset_envelope(source, config=config)
+    pulse = _pulse(envelope)
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    tempo, folded, close = figure.subplots(3, 1, height_ratios=[1, 1.6, 1.2])
+    end_s = max(envelope.duration_s, grid.offset_s + 1e-3)
+
+    starts = [r[0] for r in grid.regions] + [end_s]
+    speeds = [r[2] for r in grid.regions]
+    tempo.step(starts, [*speeds, speeds[-1]], where="post", color="C3")
+    margin = max(2.0, 0.1 * (max(speeds) - min(speeds)))
+    tempo.set(xlim=(0, end_s), ylim=(min(speeds) - margin, max(speeds) + margin), ylabel="BPM")
+    readings = ", ".join(f"{bpm:.2f} ({score:.2f})" for bpm, score in grid.candidates[:4])
+    tempo.set_title(
+        f"{grid.bpm:.3f} BPM, first beat at {grid.offset_s:.3f} s, {grid.metre} beats a bar, "
+        f"confidence {grid.confidence:.2f}; readings {readings}",
+        fontsize=10,
+        loc="left",
     )
+
+    if len(grid.downbeats_s) > 2:
+        beat = grid.beat(pulse.time_s) - grid.beat(grid.downbeats_s[0]) + 0.25  # so that downbeats are not at an edge
+        inside = (beat >= 0) & (beat < grid.metre * (len(grid.downbeats_s) - 1))
+        row = (beat[inside] // grid.metre).astype(np.int64)
+        place = (beat[inside] % grid.metre * 24).astype(np.int64)
+        shape = (int(row.max()) + 1, grid.metre * 24)
+        cell, size = row * shape[1] + place, shape[0] * shape[1]
+        total = np.bincount(cell, weights=pulse.total[inside], minlength=size)
+        picture = (total / np.maximum(np.bincount(cell, minlength=size), 1)).reshape(shape)
+        folded.imshow(
+            np.minimum(picture, np.percentile(picture, 99)).T,
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            extent=(0.5, shape[0] + 0.5, -0.25, grid.metre - 0.25),
+        )
+    folded.set(xlabel="bar", ylabel="beat of the bar")
+
+    middle = min(max(end_s / 2 - 5.0, 0.0), max(end_s - 10.0, 0.0))
+    seen = (pulse.time_s >= middle) & (pulse.time_s < middle + 10.0)
+    close.fill_between(pulse.time_s[seen], pulse.total[seen], color="0.7", lw=0)
+    for times, color, width in ((grid.beats_s, "C0", 0.8), (grid.downbeats_s, "C3", 1.8)):
+        for time_s in times[(times >= middle) & (times < middle + 10.0)]:
+            close.axvline(time_s, color=color, lw=width)
+    close.set(xlim=(middle, middle + 10.0), xlabel="s", ylabel="onset envelope", yticks=[])
+    figure.savefig(out, format="png", dpi=100)
