@@ -4,7 +4,7 @@
     python benchmarks/timing.py --fit        # learn the weights in beatweaver.timing again and print them
 
 Truth is (a) ``songs/``: annotated beats and downbeats, after ``suggested_shift_s``; (b) corpus maps with one tempo,
-audio and ``passes_onset_check``. In half of the maps beat 0 at t = 0 is *not* on the beat: older editors kept the
+audio and ``passes_onset_check``. In 40 % of the maps beat 0 at t = 0 is *not* on the beat: older editors kept the
 offset of the first beat beside the map (``_editorOffset``) and the notes carry it. So a map's phase is read from its
 notes: at 0, else at the editor's offset, and only where 60 % of the notes lie on quarters of a beat from there.
 
