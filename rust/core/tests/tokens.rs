@@ -63,14 +63,18 @@ fn in_grid(x: i32, y: i32) -> bool {
     (0..4).contains(&x) && (0..3).contains(&y)
 }
 
+type ArcRest = (i64, i32, i32, i32, i64, i64, i32);
+type ChainRest = (i32, i64, i32, i32, i32, i64);
+type Head = (i64, i32, i32, i32, i32);
+
 /// A level as sets of plain numbers: what the full vocabulary can say of it.
 #[derive(Debug, Default, PartialEq)]
 struct Played {
     notes: BTreeSet<(i64, i32, i32, i32, i32, i32)>,
     bombs: BTreeSet<(i64, i32, i32)>,
-    walls: BTreeMap<(i64, i32, i32, i32, i32), i64>,
-    arcs: BTreeMap<(i64, i32, i32, i32, i32), (i64, i32, i32, i32, i64, i64, i32)>,
-    chains: BTreeMap<(i64, i32, i32, i32), (i32, i64, i32, i32, i32, i64)>,
+    walls: BTreeMap<Head, i64>,
+    arcs: BTreeMap<Head, ArcRest>,
+    chains: BTreeMap<(i64, i32, i32, i32), ChainRest>,
 }
 
 /// The slow way: object by object, asking everything that was taken before.
@@ -235,7 +239,8 @@ fn shown(d: &Difficulty) -> (Shown, BTreeMap<i64, bool>) {
 
 fn beats() -> impl Strategy<Value = f64> {
     prop_oneof![
-        8 => (0..500_i32).prop_map(|t| f64::from(t) / 48.0),
+        6 => (0..500_i32).prop_map(|t| f64::from(t) / 48.0),
+        4 => (0..8_i32).prop_map(|t| f64::from(t) / 48.0),
         4 => 0.0..10.0_f64,
         2 => (0..40_i32).prop_map(|t| f64::from(t) / 4.0 + 0.004),
         1 => -1.0..0.0_f64,
@@ -364,7 +369,7 @@ fn level() -> impl Strategy<Value = Difficulty> {
         proptest::collection::vec(arc, 0..12),
         proptest::collection::vec(chain, 0..8),
     )
-        .prop_map(|(notes, bombs, obstacles, mut arcs, chains)| {
+        .prop_map(|(notes, bombs, mut obstacles, mut arcs, chains)| {
             // Half of the arcs and nearly all chains begin on a note.
             for (i, arc) in arcs.iter_mut().enumerate() {
                 if let Some(n) = notes.get(i).filter(|_| i % 2 == 0) {
@@ -390,7 +395,21 @@ fn level() -> impl Strategy<Value = Difficulty> {
                     }
                 },
             );
-            Difficulty { chains: chains.collect(), notes, bombs, obstacles, arcs, ..Difficulty::default() }
+            let mut chains: Vec<Chain> = chains.collect();
+            // Objects that open alike and go on in another way.
+            for i in 0..3 {
+                if let Some(arc) = arcs.get(i).cloned() {
+                    arcs.push(Arc { tail_beat: arc.tail_beat + 0.5, tail_x: 2, ..arc });
+                }
+                if let Some(wall) = obstacles.get(i).cloned() {
+                    let duration_beats = wall.duration_beats + [0.5, -0.5, 0.0][i];
+                    obstacles.push(Obstacle { duration_beats, ..wall });
+                }
+                if let Some(chain) = chains.get(i).cloned() {
+                    chains.push(Chain { tail_beat: chain.tail_beat + 0.5, ..chain });
+                }
+            }
+            Difficulty { chains, notes, bombs, obstacles, arcs, ..Difficulty::default() }
         })
 }
 
@@ -399,7 +418,11 @@ fn show() -> impl Strategy<Value = Difficulty> {
     let value = prop_oneof![8 => 0..13_i32, 2 => 0..100_i32, 1 => any::<i32>(), 1 => Just(2_000_000_255)];
     let light = (beats(), kind, value, prop_oneof![4 => Just(1.0), 3 => hundredths(-20..400)], light_extras())
         .prop_map(|(beat, kind, value, brightness, extra)| Light { beat, kind, value, brightness, extra });
-    let boost = (beats(), any::<bool>()).prop_map(|(beat, on)| Boost { beat, on, ..Boost::default() });
+    let boost = (prop_oneof![beats(), (0..4_i32).prop_map(f64::from)], any::<bool>()).prop_map(|(beat, on)| Boost {
+        beat,
+        on,
+        ..Boost::default()
+    });
     (proptest::collection::vec(light, 0..60), proptest::collection::vec(boost, 0..8))
         .prop_map(|(lights, boosts)| Difficulty { lights, boosts, ..Difficulty::default() })
 }
@@ -448,6 +471,8 @@ fn contents() -> impl Strategy<Value = Content> {
     prop_oneof![Just(Content::Notes), Just(Content::Full), Just(Content::Lights)]
 }
 
+type LightRow = (f64, i32, i32, f64, Option<Value>, Option<Value>);
+
 /// Rows without what versions spell differently.
 #[derive(Debug, PartialEq)]
 struct Rows {
@@ -456,7 +481,7 @@ struct Rows {
     walls: Vec<Obstacle>,
     arcs: Vec<Arc>,
     chains: Vec<Chain>,
-    lights: Vec<(f64, i32, i32, f64, Option<Value>, Option<Value>)>,
+    lights: Vec<LightRow>,
     boosts: Vec<Boost>,
 }
 
@@ -566,6 +591,16 @@ proptest! {
         let encoded = vocab.encode(&d, 1, 0.0, OPEN);
         prop_assert!(encoded.out_of_vocabulary.is_empty() && encoded.rounded.is_empty() && encoded.snapped.count == 0);
         prop_assert_eq!(&vocab.decode(&encoded.tokens).expect("decodes"), &d);
+        // A level has one spelling, but for what is no part of it: difficulty, statistics, empty bars at the end, padding.
+        let plain = |tokens: &[u16]| {
+            let silent = [Kind::Difficulty, Kind::End, Kind::Pad];
+            let stats = vocab.range(Kind::StatNotes).start..vocab.range(Kind::StatChains).end;
+            let keep = |id: &u16| !stats.contains(id) && vocab.kind_of(*id).is_some_and(|(kind, _)| !silent.contains(&kind));
+            let mut plain: Vec<u16> = tokens.iter().copied().filter(keep).collect();
+            plain.truncate(plain.iter().rposition(|id| !vocab.range(Kind::Bar).contains(id)).map_or(0, |last| last + 1));
+            plain
+        };
+        prop_assert_eq!(plain(&encoded.tokens), plain(&tokens));
         let limits = Limits::default();
         for major in [2, 3, 4] {
             let (file, lightshow, lost) = d.write(major).expect("writes");

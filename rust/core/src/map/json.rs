@@ -475,11 +475,11 @@ impl Extra {
     }
 
     /// Text of the own members, without braces.
-    pub(super) fn own(&self) -> &str {
+    pub(crate) fn own(&self) -> &str {
         self.0.as_deref().map_or("", |k| &k.own)
     }
 
-    pub(super) fn data(&self) -> &str {
+    pub(crate) fn data(&self) -> &str {
         self.0.as_deref().map_or("", |k| &k.data)
     }
 

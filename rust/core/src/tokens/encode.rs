@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::*;
@@ -377,33 +378,24 @@ impl Encoder<'_> {
     /// Levels of the colour and light ids of an event's custom data; the rest is counted. Without its ids an event would
     /// mean every light, so ids that cannot be said take the event with them.
     fn chroma(&mut self, extra: &Extra, light: bool) -> Result<(Option<[u16; 4]>, Vec<u16>), &'static str> {
-        let (mut color, mut ids) = (None, Vec::new());
         if extra.is_empty() {
-            return Ok((color, ids));
+            return Ok((None, Vec::new()));
         }
-        let mut other = !extra.data_members().is_empty();
-        for (key, value) in extra.members() {
-            let custom = match (key.as_str(), value) {
-                ("customData" | "_customData", Value::Object(custom)) => custom,
-                (key, _) => {
-                    other |= !MEANINGLESS.contains(&key);
-                    continue;
-                }
-            };
-            for (key, value) in &custom {
-                match (key.as_str(), channels(value)) {
-                    ("color" | "_color", Some(channels)) if light => {
-                        color = Some(channels.map(color_level));
-                        let exact = |&c: &f64| (color_value(color_level(c)) - c).abs() <= NOISE;
-                        self.round_if(!channels.iter().all(exact), "color");
-                    }
-                    ("lightID" | "_lightID", _) if light => ids = light_ids(value).ok_or("light-ids")?,
-                    _ => other = true,
-                }
-            }
+        let text = format!("{{{}}}", extra.own());
+        let parsed = Part { root: true }.deserialize(&mut serde_json::Deserializer::from_str(&text));
+        let Ok(Said::Object(said)) = parsed else { return Err("custom-data") };
+        let Chroma { color, light_ids, other } = said;
+        if !light {
+            self.lose("custom-data", usize::from(other || color.is_some() || light_ids.is_some()));
+            return Ok((None, Vec::new()));
         }
-        self.lose("custom-data", usize::from(other));
-        Ok((color, ids))
+        let ids = light_ids.map_or(Some(Vec::new()), |ids| sayable_ids(&ids)).ok_or("light-ids")?;
+        self.lose("custom-data", usize::from(other || !extra.data().is_empty()));
+        if let Some(channels) = color {
+            let exact = |&c: &f64| (color_value(color_level(c)) - c).abs() <= NOISE;
+            self.round_if(!channels.iter().all(exact), "color");
+        }
+        Ok((color.map(|c| c.map(color_level)), ids))
     }
 
     fn lose_extras(&mut self, extra: &Extra, lane: bool) {
@@ -413,7 +405,7 @@ impl Encoder<'_> {
                 ("customData" | "_customData", Value::Object(custom)) => !custom.is_empty(),
                 (key, _) => !MEANINGLESS.contains(&key),
             };
-            let says = extra.members().iter().any(says) || !extra.data_members().is_empty();
+            let says = extra.members().iter().any(says) || !extra.data().is_empty();
             self.lose("custom-data", usize::from(says));
         }
     }
@@ -600,22 +592,133 @@ fn cell(x: i32, y: i32) -> Option<u16> {
     Some(small(x, COLUMNS)? * ROWS + small(y, ROWS)?)
 }
 
-/// Red, green, blue and alpha of a Chroma colour; alpha may be left out.
-fn channels(value: &Value) -> Option<[f64; 4]> {
-    let list = value.as_array().filter(|l| (3..=4).contains(&l.len()))?;
-    let mut out = [1.0; 4];
-    for (to, channel) in out.iter_mut().zip(list) {
-        *to = channel.as_f64()?;
-    }
-    Some(out)
-}
-
-/// Chroma's light ids, one or a list, in order; `None` when some cannot be said.
-fn light_ids(value: &Value) -> Option<Vec<u16>> {
-    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    let id = |id: &Value| id.as_f64().filter(|n| n.fract() == 0.0 && (0.0..f64::from(LIGHT_IDS)).contains(n));
-    let mut ids = list.iter().map(|v| id(v).map(|n| n as u16)).collect::<Option<Vec<u16>>>()?;
+/// Chroma's light ids in order; `None` when some cannot be said.
+fn sayable_ids(ids: &[f64]) -> Option<Vec<u16>> {
+    let sayable = |n: &f64| n.fract() == 0.0 && (0.0..f64::from(LIGHT_IDS)).contains(n);
+    let mut ids = ids.iter().map(|n| sayable(n).then_some(*n as u16)).collect::<Option<Vec<u16>>>()?;
     ids.sort_unstable();
     ids.dedup();
     (1..=LIGHT_IDS_MAX).contains(&ids.len()).then_some(ids)
+}
+
+/// What the custom data of an event says to Chroma.
+#[derive(Default)]
+struct Chroma {
+    /// Red, green, blue and alpha; alpha may be left out.
+    color: Option<[f64; 4]>,
+    /// One id or a list; NaN where it is no number.
+    light_ids: Option<Vec<f64>>,
+    /// There is more.
+    other: bool,
+}
+
+/// A JSON value as far as [`Chroma`] wants to know. Levels hold a hundred thousand of these, so they are read without
+/// building the tree of their values.
+enum Said {
+    Number(f64),
+    List(Vec<f64>),
+    Object(Chroma),
+    Other,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    /// The members of the event itself, of which only the custom data count.
+    root: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Said;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Said, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part {
+    type Value = Said;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Said, E> {
+        Ok(Said::Number(v as f64))
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Said, E> {
+        Ok(Said::Number(v as f64))
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Said, E> {
+        Ok(Said::Number(v))
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Said, E> {
+        Ok(Said::Other)
+    }
+    fn visit_unit<E>(self) -> Result<Said, E> {
+        Ok(Said::Other)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Said, E> {
+        Ok(Said::Other)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Said, A::Error> {
+        let mut list = Vec::with_capacity(4);
+        while let Some(item) = seq.next_element_seed(Part { root: false })? {
+            list.push(if let Said::Number(n) = item { n } else { f64::NAN });
+        }
+        Ok(Said::List(list))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+        let mut said = Chroma::default();
+        while let Some(name) = map.next_key::<Name>()? {
+            match (name, map.next_value_seed(Part { root: false })?) {
+                (Name::Custom, Said::Object(custom)) if self.root => {
+                    let other = said.other | custom.other;
+                    said = Chroma { other, ..custom };
+                }
+                (Name::Meaningless, _) if self.root => {}
+                (Name::Color, Said::List(list)) if !self.root && (3..=4).contains(&list.len()) => {
+                    let mut channels = [1.0; 4];
+                    channels.iter_mut().zip(&list).for_each(|(to, &from)| *to = from);
+                    if channels.iter().any(|c| c.is_nan()) {
+                        said.other = true;
+                    } else {
+                        said.color = Some(channels);
+                    }
+                }
+                (Name::LightId, Said::List(list)) if !self.root => said.light_ids = Some(list),
+                (Name::LightId, Said::Number(one)) if !self.root => said.light_ids = Some(vec![one]),
+                (Name::LightId, _) if !self.root => said.light_ids = Some(vec![f64::NAN]),
+                _ => said.other = true,
+            }
+        }
+        Ok(Said::Object(said))
+    }
+}
+
+/// Name of a member.
+enum Name {
+    Custom,
+    Color,
+    LightId,
+    Meaningless,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Name;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(match name {
+                    "customData" | "_customData" => Name::Custom,
+                    "color" | "_color" => Name::Color,
+                    "lightID" | "_lightID" => Name::LightId,
+                    name if MEANINGLESS.contains(&name) => Name::Meaningless,
+                    _ => Name::Other,
+                })
+            }
+        }
+        d.deserialize_identifier(Text)
+    }
 }
