@@ -25,7 +25,11 @@ __all__ = [
     "build_info",
     "check_rules",
     "check_song",
+    "compute_mel_with_onset",
     "convert_song",
+    "decode_audio",
+    "decode_audio_with_info",
+    "features",
     "load_song",
     "load_song_bytes",
     "process",
@@ -579,6 +583,23 @@ def check_song(path: str | os.PathLike[str]) -> list[dict[str, typing.Any]]:
         OSError: the file system refused.
     """
 
+def compute_mel_with_onset(
+    samples: numpy.typing.NDArray[numpy.float32], spec_json: bytes
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Log-mel spectrogram in dB with the onset strength as its last row.
+
+    Args:
+        samples: float32 `[T]` at the spec's sample rate.
+        spec_json: as for `features`.
+
+    Returns:
+        float32 `[mels + 1, frames]`.
+
+    Raises:
+        ConfigError: not a valid spec.
+    """
+
 def convert_song(
     path: str | os.PathLike[str], out: str | os.PathLike[str], *, version: typing.Literal[2, 3, 4]
 ) -> list[dict[str, typing.Any]]:
@@ -599,6 +620,64 @@ def convert_song(
         FileExistsError: the folder exists and is not empty.
         ConfigError: no such version.
         OSError: the file system refused; nothing is left half-written.
+    """
+
+def decode_audio(
+    source: str | os.PathLike[str] | bytes, *, sample_rate_hz: int = 22050, max_seconds: float = 1800.0
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Decodes a song to mono samples; time 0 is the first heard sample.
+
+    Args:
+        source: path or bytes of a wav, ogg, mp3, flac, m4a or aac file; told by its content, not by its name.
+        sample_rate_hz: rate of the samples returned.
+        max_seconds: longer songs are refused.
+
+    Returns:
+        float32 `[T]`, nominally −1 to 1.
+
+    Raises:
+        AudioError: no sound in it, or a codec that is not supported.
+        LimitError: longer than `max_seconds`, or too many channels.
+        OSError: the file system refused.
+    """
+
+def decode_audio_with_info(
+    source: str | os.PathLike[str] | bytes, *, sample_rate_hz: int = 22050, max_seconds: float = 1800.0
+) -> tuple[numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]:
+    """
+    As `decode_audio`, with what the file says of itself.
+
+    Args:
+        source: path or bytes.
+        sample_rate_hz: rate of the samples returned.
+        max_seconds: longer songs are refused.
+
+    Returns:
+        The samples, and `sample_rate_hz`, `source_rate_hz`, `channels`, `seconds`, `format`, `trimmed_start_samples` (of the
+        source) and `warnings`, a list of (rule, message).
+
+    Raises:
+        AudioError: as `decode_audio`.
+        LimitError: as `decode_audio`.
+        OSError: the file system refused.
+    """
+
+def features(
+    samples: numpy.typing.NDArray[numpy.float32], spec_json: bytes
+) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
+    """
+    Features of a song.
+
+    Args:
+        samples: float32 `[T]` at the spec's sample rate; what is not finite counts as 0.
+        spec_json: sizes and bands as JSON; `{}` takes the defaults (22 050 Hz, FFT 2048, hop 512, 80 mels).
+
+    Returns:
+        `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, all float32; frames = 1 + T // hop.
+
+    Raises:
+        ConfigError: not a valid spec.
     """
 
 def load_song(path: str | os.PathLike[str]) -> Song:

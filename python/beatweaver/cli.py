@@ -201,6 +201,27 @@ def convert(output: Output, map: Path, out: Path, to: str) -> ExitCode:  # noqa:
 
 
 @command
+@click.argument("song", type=click.Path(path_type=Path))
+@click.option("--bpm", type=float, help="The tempo, if you know it.")
+@click.option("--offset", type=float, help="Time of the first beat in seconds, if you know it.")
+@click.option("--from-map", type=click.Path(path_type=Path), help="Take tempo and first beat from this level.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture of the grid into this PNG file.")
+def timing(
+    output: Output, song: Path, bpm: float | None, offset: float | None, from_map: Path | None, plot: Path | None
+) -> ExitCode:
+    """Find tempo, beats and bars of the audio file SONG.
+
+    Says how sure it is, and what else the tempo could be. What you give wins.
+    """
+    from beatweaver import report
+    from beatweaver import timing as work
+
+    document = work.analyse(song, bpm=bpm, offset_s=offset, from_map=from_map, plot_to=plot)
+    output.result(document, lambda: report.timed(output, document))
+    return ExitCode.OK
+
+
+@command
 @click.argument("raw", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path), default=Path("processed"))
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from beatweaver.console import Output
     from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
 
-__all__ = ["checked", "converted", "inspected", "processed"]
+__all__ = ["checked", "converted", "inspected", "processed", "timed"]
 
 # The mod that makes a level of this category.
 MODS = {
@@ -33,6 +33,9 @@ LABEL_SHOWN = 30
 """Characters of a difficulty's label, as many as a ranked level may have."""
 TEMPOS_SHOWN = 4
 """Tempo changes that are listed one by one."""
+
+SURE = (0.9, 0.6)
+"""Confidence from which a grid is called sure, and fairly sure."""
 
 T = TypeVar("T")
 
@@ -124,6 +127,20 @@ def processed(output: Output, summary: Mapping[str, Any]) -> None:
     if summary["failed"]:
         rows = [(fault["path"], _line(fault["message"])) for fault in summary["failed"]]
         output.table(("could not be read", "why"), rows)
+
+
+def timed(output: Output, document: Mapping[str, Any]) -> None:
+    """Show what `timing.analyse` found."""
+    sure = document["confidence"]
+    word = "sure" if sure > SURE[0] else "fairly sure" if sure > SURE[1] else "not sure: listen before you trust it"
+    output.line(f"{document['bpm']:g} BPM, first beat at {document['offset_s']:.3f} s, {document['metre']} beats a bar")
+    output.line(f"confidence {sure:.2f} ({word})")
+    if len(document["regions"]) > 1:
+        rows = [(_clock(r["time_s"], digits=2), round(r["beat"], 2), round(r["bpm"], 2)) for r in document["regions"]]
+        output.table(("from", "beat", "BPM"), rows, title="Tempo changes")
+    others = [c for c in document["candidates"] if abs(c["bpm"] - document["bpm"]) > 0.01 * document["bpm"]][:3]
+    if others:
+        output.line("could also be " + ", ".join(f"{c['bpm']:.2f} ({c['score']:.2f})" for c in others))
 
 
 def _levels(output: Output, levels: Sequence[Level]) -> None:

@@ -19,10 +19,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
+
+from beatweaver import _native
+from beatweaver.errors import ConfigError, MissingExtraError
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -645,14 +649,14 @@ def estimate_grid(
 
     ``bpm`` and ``offset_s`` (time of the first beat, also the first downbeat) are taken as given where they are given;
     the confidence still says how well the sound bears them out. Sound without a pulse gets confidence 0 and, having to
-    say something, 120 BPM from time 0. Raises ``ValueError`` for a tempo that is not positive, an offset that is not
+    say something, 120 BPM from time 0. Raises ConfigError for a tempo that is not positive, an offset that is not
     finite, and samples that are not mono.
     """
     config = config or TimingConfig()
     if bpm is not None and not (np.isfinite(bpm) and bpm > 0):
-        raise ValueError(f"bpm must be a positive number; found {bpm}")
+        raise ConfigError(f"bpm: found {bpm}, expected a positive tempo", where="bpm", found=str(bpm))
     if offset_s is not None and not np.isfinite(offset_s):
-        raise ValueError(f"offset_s must be a finite number of seconds; found {offset_s}")
+        raise ConfigError(f"offset_s: found {offset_s}, expected seconds", where="offset_s", found=str(offset_s))
     envelope = source if isinstance(source, Envelope) else onset_envelope(source, config=config)
     pulse = _pulse(envelope) if len(envelope.flux) else None
     if pulse is None or envelope.duration_s < 2.0 or not pulse.total.std() > 0:
@@ -789,13 +793,51 @@ def align(onsets_s: ArrayLike, grid: Grid) -> Alignment:
     return Alignment(around[row, best].astype(np.int64), around[row, best] / SLOTS_PER_BEAT, error[row, best])
 
 
+def analyse(
+    song: Path,
+    *,
+    bpm: float | None = None,
+    offset_s: float | None = None,
+    from_map: Path | None = None,
+    plot_to: Path | None = None,
+) -> dict[str, Any]:
+    """Grid of an audio file as the document that ``beatweaver timing --json`` prints.
+
+    Tempo and first beat are taken from ``from_map``, a level pack, where they are not given; ``plot_to`` gets a picture.
+    Raises AudioError, MapError, ConfigError and OSError.
+    """
+    config = TimingConfig()
+    if from_map is not None:
+        level = _native.load_song(from_map)
+        bpm = level.bpm if bpm is None else bpm
+        offset_s = 0.0 if offset_s is None else offset_s
+    samples = _native.decode_audio(song, sample_rate_hz=config.sample_rate_hz)
+    envelope = onset_envelope(samples, config=config)
+    grid = estimate_grid(envelope, config=config, bpm=bpm, offset_s=offset_s)
+    if plot_to is not None:
+        plot(envelope, grid, plot_to, config=config)
+    return {
+        "bpm": grid.bpm,
+        "offset_s": grid.offset_s,
+        "metre": grid.metre,
+        "confidence": grid.confidence,
+        "regions": [{"time_s": time_s, "beat": beat, "bpm": tempo} for time_s, beat, tempo in grid.regions],
+        "beats_s": grid.beats_s.tolist(),
+        "downbeats_s": grid.downbeats_s.tolist(),
+        "candidates": [{"bpm": tempo, "score": score} for tempo, score in grid.candidates],
+    }
+
+
 def plot(source: ArrayLike | Envelope, grid: Grid, out: str | Path, *, config: TimingConfig | None = None) -> None:
     """Picture of a grid, as PNG at ``out``: tempo over the song, the sound folded bar by bar, and ten seconds close up.
 
     In the second panel every column is one bar from its downbeat upwards; a right grid shows level stripes, a wrong
     tempo slanting ones, and a change of tempo or a cut shows where it is.
     """
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as missing:
+        raise MissingExtraError("matplotlib", extra="plot") from missing
 
     envelope = source if isinstance(source, Envelope) else onset_envelope(source, config=config)
     pulse = _pulse(envelope)

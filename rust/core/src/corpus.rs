@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::map::pack::Pack;
 use crate::map::{Category, Difficulty, Level, Song, rank_of};
 use crate::store::{self, Array};
+use crate::timing::grid_offset;
 use crate::tokens::{Content, Vocab, VocabSpec};
 use crate::{Error, Limits, Result};
 
@@ -182,6 +183,8 @@ pub struct LevelRecord {
     pub njs: f64,
     /// Offset of the half jump duration.
     pub spawn_offset_beats: f64,
+    /// Beat of the level's axis on which the notes' own grid begins; the tokens' beats are counted from there.
+    pub grid_offset_beats: f64,
     /// Tempo regions beyond the first.
     pub tempo_changes: u64,
     /// Notes.
@@ -617,6 +620,8 @@ impl Encoder<'_> {
             return (record, None);
         }
         let rank = rank_of(&record.difficulty).map_or(9, |r| r.1);
+        let shifted = (record.grid_offset_beats > 0.0).then(|| d.shifted(-record.grid_offset_beats));
+        let d = shifted.as_ref().unwrap_or(d);
         let notes = self.notes.encode(d, rank, 0.0, f64::INFINITY);
         let lights = self.lights.encode(d, rank, 0.0, f64::INFINITY);
         for encoded in [&notes, &lights] {
@@ -658,6 +663,8 @@ impl LevelRecord {
         self.version = d.version.to_string();
         self.category = level.category().as_str().to_owned();
         self.tempo_changes = clock.regions().len() as u64 - 1;
+        let beats: Vec<f64> = d.notes.iter().map(|n| n.beat).collect();
+        self.grid_offset_beats = grid_offset(&beats);
         self.notes = d.notes.len() as u64;
         self.onsets = stats.onsets;
         self.bombs = d.bombs.len() as u64;

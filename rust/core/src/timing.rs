@@ -179,6 +179,55 @@ pub fn snap(beat: f64, divisions: &[u16], tolerance_beats: f64) -> Snapped {
     Snapped { beat, division: 0, error_beats: 0.0 }
 }
 
+/// Notes this close to a grid line lie on it, in beats.
+const ON_GRID_BEATS: f64 = 1.0 / 96.0;
+/// Share of notes on quarters of the beat from which on a grid is believed: as it stands, and after a shift.
+const GRID_SHARE: [f64; 2] = [0.5, 0.8];
+/// Fewer beats than this tell no grid.
+const GRID_BEATS_MIN: usize = 16;
+
+/// Where the notes' own grid lies in the level's axis: the beat, 0 ≤ b < 1, that their beats fall on.
+///
+/// Many older levels begin their song anywhere and kept the first beat's offset in the editor only, so that none of their
+/// notes lies on a whole beat of the axis. 0 when the notes lie on quarters as they are, or on no common grid.
+///
+/// ```
+/// use beatweaver_core::timing::grid_offset;
+/// let beats: Vec<f64> = (0..40).map(|i| f64::from(i) * 0.5 + 0.37).collect();
+/// assert!((grid_offset(&beats).rem_euclid(0.5) - 0.37).abs() < 1e-3);
+/// assert_eq!(grid_offset(&[0.0, 1.0, 2.5]), 0.0);
+/// ```
+pub fn grid_offset(beats: &[f64]) -> f64 {
+    const QUARTERS: f64 = 4.0;
+    const BINS: usize = 96;
+    if beats.len() < GRID_BEATS_MIN {
+        return 0.0;
+    }
+    // Signed distance to the nearest line of a grid of `parts` a beat that begins at `offset`.
+    let off = |beat: f64, offset: f64, parts: f64| {
+        let at = (beat - offset) * parts;
+        (at - at.round()) / parts
+    };
+    let on = |offset: f64, parts: f64| beats.iter().filter(|&&b| off(b, offset, parts).abs() <= ON_GRID_BEATS).count();
+    let enough = |count: usize, share: f64| count as f64 >= share * beats.len() as f64;
+    if enough(on(0.0, QUARTERS), GRID_SHARE[0]) {
+        return 0.0;
+    }
+    let candidates = (0..BINS).map(|i| i as f64 / BINS as f64 / QUARTERS);
+    let Some((_, coarse)) = candidates.map(|c| (on(c, QUARTERS), c)).max_by_key(|c| c.0) else { return 0.0 };
+    // The notes that agree say it more exactly.
+    let near: Vec<f64> = beats.iter().map(|&b| off(b, coarse, QUARTERS)).filter(|e| e.abs() <= ON_GRID_BEATS).collect();
+    let exact = coarse + near.iter().sum::<f64>() / near.len().max(1) as f64;
+    if !enough(on(exact, QUARTERS), GRID_SHARE[1]) {
+        return 0.0;
+    }
+    // Of the four quarters the one with most notes on whole beats, then on halves, begins the beat.
+    let best = (0..4)
+        .map(|q| exact + f64::from(q) / QUARTERS)
+        .max_by_key(|&o| (2 * on(o, 1.0) + on(o, 2.0), -(o * 1e6) as i64));
+    best.unwrap_or(exact).rem_euclid(1.0)
+}
+
 /// For each onset the nearest of `beats_s` (sorted, seconds): its index and the signed error in seconds, or `None` outside of
 /// `tolerance_s`. Each beat is given to at most one onset, the nearest (ties: the earlier).
 pub fn align(onsets_s: &[f64], beats_s: &[f64], tolerance_s: f64) -> Vec<Option<(usize, f64)>> {
@@ -252,6 +301,33 @@ mod tests {
             if once.division > 0 {
                 prop_assert!((twice.beat - once.beat).abs() < 1e-12);
             }
+        }
+
+        /// Notes drawn on a grid that begins anywhere, most of them on whole and half beats, give that beginning back.
+        #[test]
+        fn the_grid_of_notes_is_found(
+            offset in 0.02..0.98f64,
+            slots in proptest::collection::vec((0u32..400, 0u32..8), 60..200),
+            jitter in 0.0..0.002f64,
+        ) {
+            let beats: Vec<f64> = slots.iter().map(|&(beat, part)| {
+                let part = [0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.25, 0.75][part as usize];
+                f64::from(beat) + part + offset + jitter
+            }).collect();
+            let found = grid_offset(&beats);
+            let quarters = (offset + jitter) * 4.0;
+            if (quarters - quarters.round()).abs() / 4.0 <= ON_GRID_BEATS {
+                prop_assert_eq!(found, 0.0, "on quarters as they are");
+            } else {
+                let miss = (found - offset - jitter).rem_euclid(1.0);
+                prop_assert!(miss.min(1.0 - miss) < 1e-6, "{} for {}", found, offset + jitter);
+            }
+        }
+
+        #[test]
+        fn notes_on_no_grid_have_none(seed in proptest::collection::vec(0.0..400.0f64, 100..300)) {
+            let found = grid_offset(&seed);
+            prop_assert_eq!(found, 0.0);
         }
 
         /// Oracle: no other free beat within the tolerance lies nearer to any onset.

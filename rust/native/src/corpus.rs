@@ -96,6 +96,7 @@ fn columns<'py>(py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyDic
     text("suggestions", |r| r.level.suggestions.join(","))?;
     float("njs", |r| r.level.njs)?;
     float("spawn_offset_beats", |r| r.level.spawn_offset_beats)?;
+    float("grid_offset_beats", |r| r.level.grid_offset_beats)?;
     count("tempo_changes", |l| l.tempo_changes)?;
     count("notes", |l| l.notes)?;
     count("onsets", |l| l.onsets)?;

@@ -729,6 +729,19 @@ impl Difficulty {
         });
     }
 
+    /// The level with every beat moved by `beats`.
+    pub fn shifted(&self, beats: f64) -> Self {
+        let mut moved = self.clone();
+        for_each_row_kind!(&mut moved, rows => for row in rows.iter_mut() { row.beat += beats; });
+        for arc in &mut moved.arcs {
+            arc.tail_beat += beats;
+        }
+        for chain in moved.chains.iter_mut().chain(&mut moved.fakes.chains) {
+            chain.tail_beat += beats;
+        }
+        moved
+    }
+
     /// Counts and figures that a person wants at a glance; times by `clock`.
     pub fn stats(&self, clock: &TempoMap) -> Stats {
         let first_note_s = self.notes.first().map(|n| clock.seconds(n.beat));
