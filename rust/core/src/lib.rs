@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod map;
+pub mod replay;
 pub mod timing;
 
 pub use error::{Error, Limits, Place, Result, Warning};
