@@ -8,6 +8,7 @@ pub mod corpus;
 pub mod error;
 pub mod features;
 pub mod map;
+pub mod replay;
 pub mod store;
 pub mod timing;
 pub mod tokens;

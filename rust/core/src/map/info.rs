@@ -6,7 +6,7 @@ use serde::Deserializer;
 use serde_json::{Map, Value};
 
 use super::json::{self, Cx, Extra, Json, Out, Read, Reader, Wire, Write, wire};
-use super::{Major, Version};
+use super::{Major, Version, nothing_unknown};
 use crate::{Error, Limits, Place, Result, Warning};
 
 /// Versions that can be read, for messages.
@@ -323,7 +323,7 @@ pub(super) fn read_info(bytes: &[u8], file: &str, limits: &Limits) -> Result<(In
                 let fault = Error::Limit { name: "difficulties", limit, found, place };
                 if found > limit { Err(cx.fail(fault)) } else { Ok(()) }
             };
-            let info = match version.major {
+            let mut info = match version.major {
                 1 => {
                     let wire: InfoV1 = read_wire(cx, d)?;
                     few(wire.levels.len())?;
@@ -341,14 +341,15 @@ pub(super) fn read_info(bytes: &[u8], file: &str, limits: &Limits) -> Result<(In
                     wire.into_info(version, cx)
                 }
             };
+            drop_version(&mut info.extra, cx);
             if stated.is_none() && version.major == 2 {
                 cx.warn("no-version", || "no version is stated; read as 2.0.0".into());
             }
-            if info.sets.is_empty()
+            let bare = info.sets.is_empty()
                 && info.difficulties.is_empty()
                 && info.title.is_empty()
-                && info.audio_file.is_empty()
-            {
+                && info.audio_file.is_empty();
+            if bare && !(stated.is_some() && nothing_unknown(&info.extra)) {
                 let problem = "found none of a level's fields, expected a Beat Saber Info file; \
                                a file of that name may belong to something else"
                     .into();
@@ -368,6 +369,15 @@ fn read_wire<'de, T: Wire, D: Deserializer<'de>>(cx: &Cx, d: D) -> Result<T, D::
     let mut value = T::default();
     Read::read(&mut value, cx, d)?;
     Ok(value)
+}
+
+/// A file that states its version in both ways is read by the first; the other must not come back on writing.
+fn drop_version(extra: &mut Extra, cx: &Cx) {
+    for key in ["version", "_version"] {
+        if extra.remove(key).is_some() {
+            cx.warn("two-versions", || format!("both `_version` and `version` are stated; {key} was left out"));
+        }
+    }
 }
 
 fn list_of(json: Json) -> Vec<Value> {
@@ -702,16 +712,19 @@ pub(super) fn read_audio_data(bytes: &[u8], file: &str, limits: &Limits) -> Resu
                     end_beat: r.end_beat,
                     extra: r.extra,
                 };
+                let mut extra = w.extra;
+                drop_version(&mut extra, cx);
                 return Ok(AudioData {
                     version,
                     sample_count: w.samples,
                     frequency_hz: w.frequency,
                     regions: w.regions.into_iter().map(region).collect(),
-                    extra: w.extra,
+                    extra,
                     ..AudioData::default()
                 });
             }
-            let w: AudioDataV4 = read_wire(cx, d)?;
+            let mut w: AudioDataV4 = read_wire(cx, d)?;
+            drop_version(&mut w.extra, cx);
             let region = |r: RegionV4| AudioRegion {
                 start_sample: r.start,
                 end_sample: r.end,

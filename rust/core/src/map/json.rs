@@ -283,7 +283,7 @@ pub(super) fn parse<R: Reader>(reader: &R, text: &str, cx: &Cx) -> Result<R::Out
         return Err(fault);
     }
     if error.is_data() {
-        return Err(locate(reader, text, cx, &error));
+        return Err(locate(reader, text, text, cx, &error));
     }
     if let Some((relaxed, found)) = relax(text) {
         cx.reset();
@@ -303,10 +303,10 @@ pub(super) fn parse<R: Reader>(reader: &R, text: &str, cx: &Cx) -> Result<R::Out
                 }
                 Ok(out)
             }
-            Err(error) => Err(cx.fault.take().unwrap_or_else(|| locate(reader, &relaxed, cx, &error))),
+            Err(error) => Err(cx.fault.take().unwrap_or_else(|| locate(reader, &relaxed, text, cx, &error))),
         };
     }
-    Err(locate(reader, text, cx, &error))
+    Err(locate(reader, text, text, cx, &error))
 }
 
 fn strict<R: Reader>(reader: &R, text: &str, cx: &Cx) -> serde_json::Result<R::Out> {
@@ -316,8 +316,12 @@ fn strict<R: Reader>(reader: &R, text: &str, cx: &Cx) -> serde_json::Result<R::O
     Ok(out)
 }
 
-/// The error with its JSON pointer, line and column, and words for the faults seen most.
-fn locate<R: Reader>(reader: &R, text: &str, cx: &Cx, error: &serde_json::Error) -> Error {
+/// Characters of the input that a message shows.
+const SHOWN: usize = 16;
+
+/// The error of reading `text` with its JSON pointer, line and column, and words for the faults seen most; `said` is the
+/// text as the file has it.
+fn locate<R: Reader>(reader: &R, text: &str, said: &str, cx: &Cx, error: &serde_json::Error) -> Error {
     let mut pointer = String::new();
     if error.is_data() {
         let mut track = serde_path_to_error::Track::new();
@@ -335,25 +339,49 @@ fn locate<R: Reader>(reader: &R, text: &str, cx: &Cx, error: &serde_json::Error)
             }
         }
     }
-    let place = Place { file: cx.file.to_owned(), pointer, line: error.line(), column: error.column() };
+    let place = Place { file: cx.file.to_owned(), pointer, line: error.line(), column: error.column().max(1) };
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(m, _)| m);
-    let problem = if text.lines().any(|l| l.starts_with("<<<<<<< ") || l.starts_with(">>>>>>> ")) {
+    let problem = if said.lines().any(|l| l.starts_with("<<<<<<< ") || l.starts_with(">>>>>>> ")) {
         "git merge conflict markers are left in the file, expected JSON; resolve the conflict first".into()
+    } else if said.starts_with("version https://git-lfs") {
+        "the file is a git-lfs pointer, expected JSON; fetch the real file with git lfs".into()
+    } else if said.trim().is_empty() {
+        "the file holds nothing but white space, expected JSON".into()
+    } else if error.is_data() {
+        in_words(message)
+    } else if !text.trim_start().starts_with(['{', '[']) {
+        let start: String = said.trim_start().chars().take(SHOWN).collect();
+        format!("the text begins with {start:?}, expected JSON; a file of that name may belong to something else")
     } else if message.starts_with("trailing characters") {
         "more text follows the end of the JSON document, expected one document; keep only one of them".into()
-    } else if text.trim().is_empty() {
-        "the file holds nothing but white space, expected JSON".into()
     } else if error.is_eof() {
         "the file ends in the middle of the JSON document; it may be cut off".into()
-    } else if text.starts_with("version https://git-lfs") {
-        "the file is a git-lfs pointer, expected JSON; fetch the real file with git lfs".into()
-    } else if error.is_syntax() {
-        format!("not valid JSON: {message}")
     } else {
-        message.to_owned()
+        let line = said.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+        let found = line.as_bytes().get(error.column().saturating_sub(1)..).unwrap_or_default();
+        let found: String = String::from_utf8_lossy(found).chars().take(SHOWN).collect();
+        let hint = if message.starts_with("expected `,`") { "; a comma may be missing" } else { "" };
+        format!("not valid JSON: found {found:?}, {message}{hint}")
     };
     Error::Json { place, problem }
+}
+
+/// What serde says of a value of the wrong kind, in the words of JSON.
+fn in_words(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) else {
+        return message.to_owned();
+    };
+    let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "something else"));
+    let found = match found.split_once(' ') {
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("integer" | "boolean", value)) => value.trim_matches('`').to_owned(),
+        Some(("floating", value)) => value.trim_start_matches("point ").trim_matches('`').to_owned(),
+        _ if found == "map" => "an object".into(),
+        _ if found == "sequence" => "a list".into(),
+        _ => found.to_owned(),
+    };
+    format!("found {found}, expected {expected}")
 }
 
 /// The version a level or Info file states (`version` or `_version`, whichever comes first), without reading further.

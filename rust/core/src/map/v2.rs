@@ -129,8 +129,6 @@ impl LevelV2 {
 
     /// Keeps an unknown member.
     pub(super) fn keep<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        // Version 1 says its tempo and jump speed here; nothing else does.
-        self.recognised |= key == "_beatsPerMinute" || key == "_noteJumpSpeed";
         self.extra.take(key, map)
     }
 

@@ -35,7 +35,8 @@ pub fn corpus_packs(root: &std::path::Path) -> Vec<PathBuf> {
 /// Property settings: this many cases, or `PROPTEST_CASES`; a failure prints its input, no file is written.
 pub fn config(cases: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(cases), failure_persistence: None, ..ProptestConfig::default() }
+    let cases = asked.unwrap_or(cases);
+    ProptestConfig { cases, failure_persistence: None, max_global_rejects: cases * 4, ..ProptestConfig::default() }
 }
 
 pub fn version(major: u8, minor: u8, patch: u8) -> Version {
