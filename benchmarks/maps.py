@@ -87,7 +87,7 @@ def to_dataclasses(data: dict[str, Any]) -> Level:
 
 def level_files(packs: Path | None, folder: Path) -> int:
     """Every level file that strict JSON readers accept as well, once, into `folder`; gives their number."""
-    import packs as made
+    import corpora as made
 
     from beatweaver import _native
 

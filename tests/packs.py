@@ -1,54 +1,98 @@
-"""Level packs made in code, for tests: small, varied, nobody's work."""
+"""Small levels made in code, and the real audio they need."""
 
 from __future__ import annotations
 
-import random
-import zipfile
+import json
+import struct
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from beatweaver import _native
+from beatweaver import Difficulty, save_song
 
-DIFFICULTIES = ("Easy", "Normal", "Hard", "Expert", "ExpertPlus")
+AUDIO = (Path(__file__).resolve().parent / "golden" / "audio" / "quiet.ogg").read_bytes()
+"""A real Ogg Vorbis file of 21 s."""
+BPM = 120.0
 
 
-def level(seed: int, name: str = "ExpertPlus", *, beats: int = 64, bpm: float = 120.0, **groups: Any) -> Any:
-    """A level of one note per half beat, its places and directions drawn by `seed`."""
-    draw = random.Random(seed)
-    count = beats * 2
-    notes = {
-        "beat": [4 + i / 2 for i in range(count)],
-        "x": [draw.randrange(4) for _ in range(count)],
-        "y": [draw.randrange(3) for _ in range(count)],
-        "color": [i % 2 for i in range(count)],
-        "cut": [draw.randrange(9) for _ in range(count)],
+def cover(pixels: int = 256) -> bytes:
+    """A black square PNG."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes(pixels)) * pixels
+    header = struct.pack(">IIBBBBB", pixels, pixels, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def level(name: str = "Hard", characteristic: str = "Standard", **groups: Any) -> Difficulty:
+    """A level of the given groups; without any it has eight notes from beat 4 on."""
+    if not groups:
+        groups = {"notes": {"beat": range(4, 12), "x": [1, 2] * 4, "color": [0, 1] * 4, "cut": [1] * 8}}
+    return Difficulty.from_arrays(characteristic=characteristic, name=name, bpm=BPM, njs=14, **groups)
+
+
+def save(path: Path, *levels: Difficulty, version: Literal[2, 3, 4] = 3, title: str = "Example") -> Path:
+    """A pack that nothing is wrong with."""
+    save_song(
+        path,
+        levels or [level()],
+        title=title,
+        artist="Nobody",
+        mapper="Tests",
+        bpm=BPM,
+        audio=AUDIO,
+        cover=cover(),
+        version=version,
+        preview_start_s=1,
+    )
+    return path
+
+
+def raw(folder: Path, files: Mapping[str, str | bytes | Mapping[str, Any]] = {}, **info: Any) -> Path:
+    """A folder as it may come from anywhere: a plain v2 level with `files` and members of the Info put over it."""
+    folder.mkdir(exist_ok=True)
+    plain: dict[str, Any] = {
+        "_version": "2.0.0",
+        "_songName": "Raw",
+        "_songSubName": "",
+        "_songAuthorName": "Nobody",
+        "_levelAuthorName": "Tests",
+        "_beatsPerMinute": BPM,
+        "_songTimeOffset": 0,
+        "_shuffle": 0,
+        "_shufflePeriod": 0.5,
+        "_previewStartTime": 1,
+        "_previewDuration": 10,
+        "_songFilename": "song.egg",
+        "_coverImageFilename": "cover.png",
+        "_environmentName": "DefaultEnvironment",
+        "_difficultyBeatmapSets": [
+            {"_beatmapCharacteristicName": "Standard", "_difficultyBeatmaps": [entry("Hard", 5)]},
+        ],
     }
-    lights = {"beat": list(range(beats)), "kind": [draw.randrange(5) for _ in range(beats)], "value": [1] * beats}
-    columns: dict[str, Any] = {"notes": notes, "lights": lights} | groups
-    return _native.Difficulty.from_arrays(name=name, bpm=bpm, **columns)
+    hard = {"_version": "2.6.0", "_notes": [note(4), note(5)], "_obstacles": [], "_events": []}
+    everything = {"Info.dat": plain | info, "Hard.dat": hard, "song.egg": AUDIO, "cover.png": cover(), **files}
+    for name, content in everything.items():
+        data = content if isinstance(content, str | bytes) else json.dumps(content)
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    return folder
 
 
-def save(path: Path, seed: int, *, levels: list[Any] | None = None, bpm: float = 120.0, **info: Any) -> Path:
-    """A pack at `path` (a zip if it ends so); title and artist follow from the seed unless given."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    known = {"title": f"Song {seed}", "artist": f"Artist {seed}", "mapper": "tests", "audio": b"OggS not really"}
-    levels = levels or [level(seed, name, bpm=bpm) for name in DIFFICULTIES[seed % 5 :]]
-    _native.save_song(path, levels, bpm=bpm, **known | info)
-    return path
+def entry(name: str, rank: int, **more: Any) -> dict[str, Any]:
+    """What an Info of version 2 says of one level."""
+    return {
+        "_difficulty": name,
+        "_difficultyRank": rank,
+        "_beatmapFilename": f"{name}.dat",
+        "_noteJumpMovementSpeed": 14,
+        "_noteJumpStartBeatOffset": 0,
+        **more,
+    }
 
 
-def broken(path: Path) -> Path:
-    """A pack whose Info is no JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("Info.dat", "<<<<<<< HEAD\n{")
-    return path
-
-
-def corpus(root: Path, count: int = 40) -> Path:
-    """A folder of `count` zips and folders, a broken pack and a file that is none."""
-    for seed in range(count):
-        save(root / ("deep/er" if seed % 7 == 0 else "") / (f"map{seed}.zip" if seed % 3 else f"map{seed}"), seed)
-    broken(root / "broken.zip")
-    (root / "readme.txt").write_text("not a map")
-    return root
+def note(beat: float, **more: Any) -> dict[str, Any]:
+    """A note of version 2."""
+    return {"_time": beat, "_lineIndex": 1, "_lineLayer": 0, "_type": 0, "_cutDirection": 1, **more}

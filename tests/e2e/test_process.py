@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import packs
+import corpora
 import pyarrow.parquet as pq
 import pytest
 
@@ -53,7 +53,7 @@ def command(raw: Path, out: Path, *words: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return packs.corpus(tmp_path_factory.mktemp("corpus"))
+    return corpora.corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +125,9 @@ def test_only_what_changed_is_done_again(raw: Path, tmp_path: Path) -> None:
     mine, out = tmp_path / "raw", tmp_path / "out"
     shutil.copytree(raw, mine)
     process(mine, out, ProcessConfig())
-    packs.save(mine / "map1.zip", 100)
+    corpora.save(mine / "map1.zip", 100)
     (mine / "map2.zip").unlink()
-    packs.save(mine / "new.zip", 101)
+    corpora.save(mine / "new.zip", 101)
     summary = process(mine, out, ProcessConfig())
     assert summary["maps"]["found"] == 41
     assert summary["maps"]["skipped"] in (38, 39)  # as above, the broken one
@@ -181,7 +181,7 @@ def test_killed_at_any_moment_the_rest_is_done_later(raw: Path, done: Path, tmp_
 
 def test_ctrl_c_ends_the_run_with_a_word(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    one = packs.save(raw / "map0.zip", 0).read_bytes()
+    one = corpora.save(raw / "map0.zip", 0).read_bytes()
     for copy in range(1, 4000):
         (raw / f"map{copy}.zip").write_bytes(one)
     out = tmp_path / "out"
@@ -214,10 +214,10 @@ def test_ctrl_c_ends_the_run_with_a_word(tmp_path: Path) -> None:
 )
 def test_each_filter_is_counted(tmp_path: Path, setting: str, value: object, reason: str) -> None:
     walls = {"beat": list(range(200)), "duration_beats": [1] * 200, "width": [1] * 200, "height": [5] * 200}
-    off_grid = packs.level(1, "Expert").notes()
+    off_grid = corpora.level(1, "Expert").notes()
     off_grid["x"] = off_grid["x"] + 5
-    levels = [packs.level(0, "Easy", obstacles=walls), packs.level(1, "Expert", notes=off_grid), packs.level(2)]
-    packs.save(tmp_path / "raw" / "a.zip", 0, levels=levels)
+    levels = [corpora.level(0, "Easy", obstacles=walls), corpora.level(1, "Expert", notes=off_grid), corpora.level(2)]
+    corpora.save(tmp_path / "raw" / "a.zip", 0, levels=levels)
     summary = process(tmp_path / "raw", tmp_path / "out", ProcessConfig(**{setting: value}))  # type: ignore[arg-type]
     expected = {"difficulty": 2, "walls": 1, "modded": 1}.get(reason, 3)
     assert summary["filtered"] == {reason: expected}
@@ -227,10 +227,10 @@ def test_each_filter_is_counted(tmp_path: Path, setting: str, value: object, rea
 
 def test_copies_count_once_and_songs_stay_in_one_split(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    packs.save(raw / "b.zip", 1)
+    corpora.save(raw / "b.zip", 1)
     shutil.copy(raw / "b.zip", raw / "a.zip")
     for seed in range(30):
-        packs.save(raw / f"one{seed}.zip", seed + 10, title=f"Hit No. {seed % 6}!", artist="The Band", mapper=str(seed))
+        corpora.save(raw / f"one{seed}.zip", seed + 10, title=f"Hit No. {seed % 6}!", artist="The Band", mapper=str(seed))
     process(raw, tmp_path / "out", ProcessConfig(splits=(0.4, 0.3, 0.3)))
     index = rows(tmp_path / "out")
     assert {row["path"] for row in index if row["filter"] == "duplicate"} == {"b.zip"}
@@ -245,7 +245,7 @@ def test_copies_count_once_and_songs_stay_in_one_split(tmp_path: Path) -> None:
 def test_the_manifest_names_splits_and_the_download_names_scores(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for seed in range(4):
-        packs.save(raw / f"{seed}a - song.zip", seed)
+        corpora.save(raw / f"{seed}a - song.zip", seed)
     manifest = [{"file": "raw/0a - song.zip", "split": "test"}, {"file": "raw/1a - song.zip", "split": "val"}]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     digest = _native.load_song(raw / "2a - song.zip").hash
@@ -268,8 +268,8 @@ def test_the_manifest_names_splits_and_the_download_names_scores(tmp_path: Path)
 def test_gold_is_vanilla_liked_and_ordinary(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for seed, beats in enumerate((240, 240, 64)):
-        levels = [packs.level(seed, beats=beats), packs.level(seed, "Hard", beats=beats)]
-        packs.save(raw / f"{seed}.zip", seed, levels=levels)
+        levels = [corpora.level(seed, beats=beats), corpora.level(seed, "Hard", beats=beats)]
+        corpora.save(raw / f"{seed}.zip", seed, levels=levels)
     scores = {"0": {"score": 0.93}, "1": {"score": 0.91}, "2": {"score": 0.99}}
     (raw / "beatsaver_scores.json").write_text(json.dumps(scores))
     process(raw, tmp_path / "out", ProcessConfig())

@@ -6,7 +6,7 @@ Needs soundfile (`pip install soundfile`), which nothing else here does; the byt
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
+import soundfile as sf  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 SECONDS = 21
 RATE_HZ = 8000

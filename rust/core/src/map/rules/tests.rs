@@ -350,8 +350,8 @@ cases! {
     v2 "no Info version" => ["missing-field"] |f| drop_key(f, "Info.dat", "/_version");
     v2 "a version of another type" => ["wrong-type"] |f| set(f, "Expert.dat", "/_version", json!(2));
     v2 "an old level version" => [] |f| set(f, "Expert.dat", "/_version", json!("1.5.0"));
-    v2 "an old Info" => ["v1-not-uploadable", "file-unreferenced"] |f| put(f, "Info.dat", &json!({"songName": "x", "difficultyLevels": []}));
-    v2 "an old Info with a version" => ["v1-not-uploadable", "file-unreferenced"] |f| set(f, "Info.dat", "/_version", json!("1.0.0"));
+    v2 "an old Info" => ["v1-not-uploadable"] |f| put(f, "Info.dat", &json!({"songName": "x", "difficultyLevels": []}));
+    v2 "an old Info with a version" => ["v1-not-uploadable"] |f| set(f, "Info.dat", "/_version", json!("1.0.0"));
     v2 "a v4 level" => ["v4-level-in-v2-info"] |f| { let level = v4()["Expert.beatmap.dat"].clone(); f.insert("Expert.dat".into(), level) };
     v4 "a v2 level under a v4 Info" => ["beat-outside-song"] |f| { let level = v2()["Expert.dat"].clone(); f.insert("Expert.beatmap.dat".into(), level) };
 
