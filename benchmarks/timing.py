@@ -26,6 +26,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 import zipfile
 from dataclasses import dataclass, field
@@ -273,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("BEATWEAVER_CORPUS", ROOT.parent / "shared"))
     parser.add_argument("--shared", type=Path, default=default)
-    parser.add_argument("--cache", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "beatweaver-timing")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "beatweaver-timing")
     parser.add_argument(
         "--splits", nargs="+", default=["train", "val", "songs"], choices=["train", "val", "test", "songs"]
     )

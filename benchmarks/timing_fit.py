@@ -140,5 +140,6 @@ def unchecked(row: dict[str, Any]) -> bool:
 
 
 def metre_of(item: bench.Item) -> int:
-    assert item.beats_s is not None and item.downbeats_s is not None
+    assert item.beats_s is not None
+    assert item.downbeats_s is not None
     return int(np.median(np.diff(np.searchsorted(item.beats_s, item.downbeats_s - 0.05))))

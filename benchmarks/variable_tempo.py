@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument(
         "--shared", type=Path, default=Path(os.environ.get("BEATWEAVER_CORPUS", ROOT.parent / "shared"))
     )
-    parser.add_argument("--cache", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "beatweaver-timing")
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "beatweaver-timing")
     args = parser.parse_args()
     jobs = [(name, beats, song(beats, jitter_s=0.003)) for name, beats in cases().items()]
     jobs.append(("steady 104, 3/4", three := beats_of(lambda t: np.full_like(t, 104.0)), song(three, metre=3)))

@@ -28,6 +28,22 @@ from numpy.typing import ArrayLike, NDArray
 from beatweaver import _native
 from beatweaver.errors import ConfigError, MissingExtraError
 
+__all__ = [
+    "Alignment",
+    "Envelope",
+    "Grid",
+    "TimingConfig",
+    "align",
+    "analyse",
+    "beat_features",
+    "estimate_grid",
+    "onset_envelope",
+    "phase_columns",
+    "phase_profile",
+    "plot",
+    "tempo_candidates",
+]
+
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
@@ -803,7 +819,8 @@ def analyse(
 ) -> dict[str, Any]:
     """Grid of an audio file as the document that ``beatweaver timing --json`` prints.
 
-    Tempo and first beat are taken from ``from_map``, a level pack, where they are not given; ``plot_to`` gets a picture.
+    Tempo and first beat are taken from ``from_map``, a level pack, where they are not given; ``plot_to`` gets a
+    picture.
     Raises AudioError, MapError, ConfigError and OSError.
     """
     config = TimingConfig()

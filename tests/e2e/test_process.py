@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import corpora
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -230,7 +230,9 @@ def test_copies_count_once_and_songs_stay_in_one_split(tmp_path: Path) -> None:
     corpora.save(raw / "b.zip", 1)
     shutil.copy(raw / "b.zip", raw / "a.zip")
     for seed in range(30):
-        corpora.save(raw / f"one{seed}.zip", seed + 10, title=f"Hit No. {seed % 6}!", artist="The Band", mapper=str(seed))
+        corpora.save(
+            raw / f"one{seed}.zip", seed + 10, title=f"Hit No. {seed % 6}!", artist="The Band", mapper=str(seed)
+        )
     process(raw, tmp_path / "out", ProcessConfig(splits=(0.4, 0.3, 0.3)))
     index = rows(tmp_path / "out")
     assert {row["path"] for row in index if row["filter"] == "duplicate"} == {"b.zip"}
