@@ -348,3 +348,16 @@ def test_the_real_corpus(corpus: Path, tmp_path: Path) -> None:
     assert {f["path"].partition("/")[0] for f in summary["failed"]} == missing
     splits = {row["file"].removeprefix("raw/"): row["split"] for row in manifest}
     assert all(row["split"] == splits[row["path"]] for row in rows(tmp_path))
+
+
+def test_tokens_count_beats_from_the_notes_own_grid(tmp_path: Path) -> None:
+    beats = [4.37 + i / 2 for i in range(100)]
+    level = corpora.level(1, notes={"beat": beats, "x": [1] * 100, "cut": [0, 1] * 50}, lights={"beat": beats})
+    corpora.save(tmp_path / "raw" / "a.zip", 1, levels=[level])
+    process(tmp_path / "raw", tmp_path / "out", ProcessConfig(shards=1))
+    [row] = rows(tmp_path / "out")
+    assert row["grid_offset_beats"] % 0.5 == pytest.approx(0.37, abs=1e-6)
+    [shard] = (tmp_path / "out" / "tokens").iterdir()
+    vocab = _native.Vocab(b'{"content":"full","divisions":48}')
+    said = vocab.decode(read_shard(shard)["tokens"], bpm=120.0).notes()["beat"]
+    assert said + row["grid_offset_beats"] == pytest.approx(beats, abs=1e-6)
