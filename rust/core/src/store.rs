@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Io`]; nothing is left behind then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent_of(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".beatweaver-");
     #[cfg(unix)]
@@ -27,6 +27,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path).map_err(|e| Error::Io { path: path.to_path_buf(), source: e.error })?;
+    sync_folder(parent)
+}
+
+/// The folder that holds `path`.
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a rename in `folder` survive a power cut, where the system has a way to ask for that.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    if cfg!(unix) {
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
+    }
     Ok(())
 }
 

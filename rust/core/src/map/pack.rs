@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha1::{Digest, Sha1};
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::error::{Error, Limits, Place, Result, Warning};
+use crate::store::{parent_of, sync_folder, write_atomic};
 
 /// How deep a folder is searched: the files of the folder itself are at depth 1.
 const FOLDER_DEPTH: usize = 4;
@@ -632,20 +632,7 @@ fn zip_bytes_for(path: &Path, files: &[(String, Cow<[u8]>)]) -> Result<Vec<u8>> 
 /// As [`zip_bytes`]; [`Error::Io`] when the disk refuses.
 pub fn write_zip(path: &Path, files: &[(String, Cow<[u8]>)]) -> Result<()> {
     let bytes = zip_bytes_for(path, files)?;
-    let parent = parent_of(path);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".beatweaver-");
-    #[cfg(unix)]
-    {
-        // Not the private mode of a temporary file: the user's umask decides.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(parent).map_err(Error::io(path))?;
-    file.write_all(&bytes).map_err(Error::io(path))?;
-    file.as_file().sync_all().map_err(Error::io(path))?;
-    file.persist(path).map_err(|error| Error::Io { path: path.to_path_buf(), source: error.error })?;
-    sync_folder(parent)
+    write_atomic(path, &bytes)
 }
 
 /// Writes `files` as the new folder `path`: into a temporary folder beside it, then renamed, so that a half-written
@@ -681,34 +668,6 @@ pub fn write_folder(path: &Path, files: &[(String, Cow<[u8]>)]) -> Result<()> {
     sync_folder(&level)?;
     fs::rename(&level, path).map_err(Error::io(path))?;
     sync_folder(parent)
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes a rename in `folder` survive a power cut, where the system has a way to ask for that.
-fn sync_folder(folder: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
-    }
-    Ok(())
-}
-
-/// The level hash as the game's loader and BeatSaver compute it: SHA-1, in lower-case hex, of the Info bytes and then
-/// of each file in the order Info names them. Files that are missing are skipped; a file named twice counts twice.
-///
-/// # Errors
-/// As [`Pack::read`], for files that are there and cannot be read.
-pub fn level_hash(pack: &Pack, info: &[u8], files_in_order: &[String]) -> Result<String> {
-    let mut hasher = Sha1::new();
-    hasher.update(info);
-    for name in files_in_order {
-        if let Some(name) = pack.find(name) {
-            hasher.update(pack.read(name)?);
-        }
-    }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -1057,19 +1016,6 @@ mod tests {
         let info = zip.by_name("Info.dat").unwrap();
         assert_eq!(info.compression(), CompressionMethod::Deflated);
         assert_eq!(info.last_modified(), Some(zip::DateTime::DEFAULT));
-    }
-
-    #[test]
-    fn the_level_hash_is_sha1_of_the_files_in_order() {
-        let pack = open(zip_bytes(&files(&[("Info.dat", b"a"), ("x.dat", b"b"), ("y.dat", b"c")])).unwrap()).unwrap();
-        let hash = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            level_hash(&pack, b"a", &names).unwrap()
-        };
-        // SHA-1 of "abc", the first test vector of FIPS 180.
-        assert_eq!(hash(&["X.dat", "none.dat", "y.dat"]), "a9993e364706816aba3e25717850c26c9cd0d89d");
-        assert_ne!(hash(&["y.dat", "x.dat"]), hash(&["x.dat", "y.dat"]));
-        assert_ne!(hash(&["x.dat"]), hash(&["x.dat", "x.dat"]));
     }
 
     proptest! {

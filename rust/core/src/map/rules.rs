@@ -10,7 +10,7 @@ use std::io::Read;
 
 use serde_json::{Map, Value};
 
-use self::level::{Clock, Entry, Song};
+use self::level::{Entry, Song};
 use self::media::{decode_text, image_size, vorbis_seconds};
 use self::table::*;
 pub use self::table::{
@@ -19,6 +19,7 @@ pub use self::table::{
 };
 use super::pack::Pack;
 use crate::error::{Error, Result};
+use crate::timing::TempoMap;
 
 mod level;
 pub(super) mod media;
@@ -123,7 +124,7 @@ struct Scope<'a> {
     file: &'a str,
     characteristic: Option<&'a str>,
     difficulty: Option<&'a str>,
-    clock: Option<&'a Clock>,
+    clock: Option<&'a TempoMap>,
 }
 
 impl<'a> Scope<'a> {

@@ -4,60 +4,7 @@ use serde_json::Value;
 
 use super::table::*;
 use super::{At, Check, Object, Scope, integer, list, number, objects, unreadable};
-
-/// Beats to seconds over pieces of constant tempo.
-#[derive(Debug)]
-pub(super) struct Clock {
-    /// Beat, second, and BPM from there on; the first piece also holds before it.
-    pieces: Vec<(f64, f64, f64)>,
-}
-
-impl Clock {
-    /// `bpm` until the first of `events` (beat, BPM); those that are not positive are skipped.
-    pub(super) fn from_events(bpm: f64, events: &[(f64, f64)]) -> Self {
-        let mut events: Vec<(f64, f64)> =
-            events.iter().copied().filter(|(beat, bpm)| beat.is_finite() && bpm.is_finite() && *bpm > 0.0).collect();
-        events.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut pieces = vec![(0.0, 0.0, bpm)];
-        for (beat, bpm) in events {
-            let (last_beat, last_s, last_bpm) = pieces[pieces.len() - 1];
-            let seconds = last_s + (beat - last_beat) * 60.0 / last_bpm;
-            if beat <= last_beat {
-                pieces.pop();
-            }
-            pieces.push((beat, seconds, bpm));
-        }
-        Self { pieces }
-    }
-
-    /// The tempo regions of a v4 audio data file; the last one goes on.
-    fn from_regions(data: &AudioData) -> Option<Self> {
-        let mut pieces: Vec<(f64, f64, f64)> = data
-            .regions
-            .iter()
-            .filter(|region| region.end_beat > region.start_beat && region.end > region.start)
-            .map(|region| {
-                let start_s = region.start / data.frequency;
-                let length_s = (region.end - region.start) / data.frequency;
-                (region.start_beat, start_s, (region.end_beat - region.start_beat) * 60.0 / length_s)
-            })
-            .collect();
-        pieces.sort_by(|a, b| a.0.total_cmp(&b.0));
-        (!pieces.is_empty()).then_some(Self { pieces })
-    }
-
-    pub(super) fn seconds(&self, beat: f64) -> f64 {
-        let index = self.pieces.partition_point(|piece| piece.0 <= beat).max(1) - 1;
-        let (start, start_s, bpm) = self.pieces[index];
-        start_s + (beat - start) * 60.0 / bpm
-    }
-
-    pub(super) fn beat(&self, seconds: f64) -> f64 {
-        let index = self.pieces.partition_point(|piece| piece.1 <= seconds).max(1) - 1;
-        let (start, start_s, bpm) = self.pieces[index];
-        start + (seconds - start_s) * bpm / 60.0
-    }
-}
+use crate::timing::TempoMap;
 
 /// A v4 audio data file that passed its checks; positions in samples.
 #[derive(Debug)]
@@ -76,6 +23,15 @@ struct Region {
 }
 
 impl AudioData {
+    /// The tempo of the regions; the last one goes on.
+    fn clock(&self) -> Option<TempoMap> {
+        let sound = |region: &&Region| region.end_beat > region.start_beat && region.end > region.start;
+        let starts: Vec<(f64, f64)> =
+            self.regions.iter().filter(sound).map(|r| (r.start_beat, r.start / self.frequency)).collect();
+        let last = self.regions.iter().filter(sound).max_by(|a, b| a.end_beat.total_cmp(&b.end_beat))?;
+        TempoMap::from_points(&starts, (last.end_beat, last.end / self.frequency)).ok()
+    }
+
     /// Where the gate sees the end: behind the last region the Info tempo holds.
     fn last_beat(&self, bpm: f64) -> f64 {
         let last = self.regions.iter().max_by(|a, b| a.end_beat.total_cmp(&b.end_beat));
@@ -248,15 +204,15 @@ impl Check<'_> {
             });
         }
         let events: Vec<(f64, f64)> = events.into_iter().map(|(_, beat, bpm)| (beat, bpm)).collect();
-        let plain = (song.bpm > 0.0).then(|| Clock::from_events(song.bpm, &events));
+        let plain = TempoMap::from_events(song.bpm, events, 0.0).ok();
         let clock = match (&song.audio_data, layout) {
-            (Some(data), 4) => Clock::from_regions(data).or(plain),
+            (Some(data), 4) => data.clock().or(plain),
             _ => plain,
         };
         // The gate's own reckoning: audio data under a v4 Info, tempo events for v3, the Info tempo alone for v2.
         let last_beat = song.duration_s.filter(|_| song.bpm > 0.0).map(|duration_s| match (&song.audio_data, &clock) {
             (Some(data), _) => data.last_beat(song.bpm),
-            (None, Some(clock)) if layout == 3 => clock.beat(duration_s),
+            (None, Some(clock)) if layout == 3 => clock.beats(duration_s),
             _ => duration_s * song.bpm / 60.0,
         });
         let scope = Scope { clock: clock.as_ref(), ..scope };

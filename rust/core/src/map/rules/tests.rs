@@ -760,30 +760,6 @@ fn findings_of_one_rule_fold_after_twenty() {
 }
 
 #[test]
-fn a_clock_agrees_with_a_sum_over_small_steps() {
-    let clock = Clock::from_events(120.0, &[(8.0, 60.0), (4.0, 240.0), (10.0, 0.0), (9.0, f64::NAN)]);
-    let bpm = |beat: f64| {
-        if beat < 4.0 {
-            120.0
-        } else if beat < 8.0 {
-            240.0
-        } else {
-            60.0
-        }
-    };
-    let mut seconds = 0.0;
-    for step in 0..1200 {
-        let beat = f64::from(step) / 100.0;
-        assert!((clock.seconds(beat) - seconds).abs() < 1e-9, "{beat}");
-        assert!((clock.beat(seconds) - beat).abs() < 1e-9, "{beat}");
-        seconds += 0.01 * 60.0 / bpm(beat);
-    }
-    assert_eq!(clock.seconds(-2.0), -1.0);
-    let early = Clock::from_events(120.0, &[(0.0, 60.0)]);
-    assert_eq!((early.seconds(3.0), early.beat(3.0)), (3.0, 3.0));
-}
-
-#[test]
 fn media_headers_are_read() {
     assert_eq!(vorbis_seconds(&ogg(12.5)), Ok(12.5));
     for cut in 0..80 {
