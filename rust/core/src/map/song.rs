@@ -265,6 +265,12 @@ impl Song {
             adapt_entry(&mut entry, &self.info, major);
             out.difficulties.push(entry);
         }
+        // A characteristic whose levels were all left out would be a set without levels, which the upload gate refuses.
+        let written = &out.difficulties;
+        out.sets.retain(|(set, _)| {
+            let known = self.levels.iter().any(|l| l.info.characteristic == *set);
+            !known || written.iter().any(|d| d.characteristic == *set)
+        });
         if major == 4 {
             let data = match &self.audio_data {
                 Some(data) if self.info.version.major == 4 => data.clone(),
@@ -407,6 +413,10 @@ fn push_file(files: &mut Vec<(String, Vec<u8>)>, name: &str, bytes: Vec<u8>) -> 
 /// What the Info says of one level, in the layout of `major`.
 fn adapt_entry(entry: &mut DifficultyInfo, info: &Info, major: Major) {
     let from_4 = info.version.major == 4;
+    // Version 1 numbers ranks in its own way.
+    if let (1, Some((_, rank))) = (info.version.major, info::rank_of(&entry.difficulty)) {
+        entry.rank = rank;
+    }
     if from_4 == (major == 4) {
         return;
     }
