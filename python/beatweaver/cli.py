@@ -189,9 +189,10 @@ def check(output: Output, map: Path) -> ExitCode:  # noqa: A002
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Choice(["v2", "v3", "v4"]), required=True, help="Format version to write.")
 def convert(output: Output, map: Path, out: Path, to: str) -> ExitCode:  # noqa: A002
-    """Write the level MAP again as OUT, a zip if it ends in .zip and else a folder, in another format version.
+    """Write the level MAP again as OUT in another format version.
 
-    Shows what the version cannot say and is lost. Exit code 1 if a level could not be read and was left out.
+    OUT becomes a zip if its name ends in .zip, else a folder; nothing is overwritten. Shows what the version cannot say
+    and is lost. Exit code 1 if a level could not be read and was left out.
     """
     from beatweaver import maps, report
 

@@ -1,5 +1,8 @@
 //! Songs, levels and the clock as Python sees them.
 
+// What comes from Python is handed over by value.
+#![allow(clippy::needless_pass_by_value)]
+
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -469,6 +472,9 @@ impl Difficulty {
     }
 }
 
+/// A level that cannot be read: what the Info says of it, and why.
+type Fault = Box<(core_map::DifficultyInfo, Error)>;
+
 impl Difficulty {
     /// A level made in code, at the place its characteristic and rank give it.
     pub(crate) fn made(
@@ -493,19 +499,19 @@ impl Difficulty {
             ..core_map::DifficultyInfo::default()
         };
         Self::of(core_map::Level { info, level: Ok(level), warnings: Vec::new() }, |_| Ok(clock))
-            .map_err(|(_, error)| to_python(py, &error))
+            .map_err(|fault| to_python(py, &fault.1))
     }
 
     /// A level as read or made; what the Info says of it and why, where it cannot be read.
     fn of(
         level: core_map::Level,
         clock: impl FnOnce(&core_map::Difficulty) -> beatweaver_core::Result<timing::TempoMap>,
-    ) -> Result<Self, (core_map::DifficultyInfo, Error)> {
+    ) -> Result<Self, Fault> {
         let category = level.category().as_str();
         let core_map::Level { info, level, warnings } = level;
         match level.and_then(|d| Ok((clock(&d)?, d))) {
             Ok((clock, d)) => Ok(Self { info, level: Arc::new(d), clock, warnings, category }),
-            Err(error) => Err((info, error)),
+            Err(error) => Err(Box::new((info, error))),
         }
     }
 }
@@ -526,7 +532,7 @@ pub(crate) struct Song {
     /// Without its levels, which are in the fields below.
     song: core_map::Song,
     difficulties: Vec<Py<Difficulty>>,
-    faults: Vec<(core_map::DifficultyInfo, Error)>,
+    faults: Vec<Fault>,
     tempo: timing::TempoMap,
     category: &'static str,
     requirements: Vec<String>,
@@ -622,7 +628,8 @@ impl Song {
     /// Levels that could not be read: `characteristic`, `difficulty`, `file`, `error` (an exception) each.
     #[getter]
     fn faults<'py>(&self, py: Python<'py>) -> PyResult<Vec<Record<'py>>> {
-        let row = |(info, error): &(core_map::DifficultyInfo, Error)| {
+        let row = |fault: &Fault| {
+            let (info, error) = &**fault;
             let out = PyDict::new(py);
             out.set_item("characteristic", &info.characteristic)?;
             out.set_item("difficulty", &info.difficulty)?;

@@ -313,6 +313,12 @@ impl Song {
             lost.extend(adapt_entry(&mut entry, &self.info, major).into_iter().map(|l| (name.clone(), l)));
             out.difficulties.push(entry);
         }
+        // A characteristic whose levels were all left out would be a set without levels, which the upload gate refuses.
+        let written = &out.difficulties;
+        out.sets.retain(|(set, _)| {
+            let known = self.levels.iter().any(|l| l.info.characteristic == *set);
+            !known || written.iter().any(|d| d.characteristic == *set)
+        });
         if let Some(data) = audio_data {
             push_file(&mut files, &out.audio_data_file, info::write_audio_data(&data))?;
         }
@@ -477,6 +483,10 @@ fn push_file(files: &mut Files, name: &str, bytes: Vec<u8>) -> Result<()> {
 fn adapt_entry(entry: &mut DifficultyInfo, info: &Info, major: Major) -> Vec<Loss> {
     let mut lost = Losses::default();
     let from_4 = info.version.major == 4;
+    // Version 1 numbers ranks in its own way.
+    if let (1, Some((_, rank))) = (info.version.major, info::rank_of(&entry.difficulty)) {
+        entry.rank = rank;
+    }
     if from_4 == (major == 4) {
         return lost.into_vec();
     }

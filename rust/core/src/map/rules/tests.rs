@@ -339,7 +339,7 @@ cases! {
         f.insert("Expert.dat".into(), "\u{FEFF}".chars().chain(text.chars()).flat_map(|c| (c as u32).to_le_bytes()).collect())
     };
     v2 "both versions" => ["both-versions"] |f| set(f, "Expert.dat", "/version", json!("3.3.0"));
-    v2 "both versions in Info" => ["both-versions", "file-unreferenced"] |f| set(f, "Info.dat", "/version", json!("4.0.0"));
+    v2 "both versions in Info" => ["both-versions"] |f| set(f, "Info.dat", "/version", json!("4.0.0"));
     v2 "a short version" => ["version-format"] |f| set(f, "Expert.dat", "/_version", json!("2.6"));
     v2 "a wordy version" => ["version-format"] |f| set(f, "Info.dat", "/_version", json!("2.0.x"));
     v2 "an unknown level version" => ["version-unknown"] |f| set(f, "Expert.dat", "/_version", json!("3.0.0"));
