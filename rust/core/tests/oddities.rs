@@ -209,7 +209,7 @@ fn many_trailing_commas_are_read_in_one_pass() {
 #[test]
 fn more_difficulties_than_the_limit_are_refused_in_every_version() {
     let limits = Limits { difficulties: 3, ..Limits::default() };
-    let four = vec!["{}"; 4].join(",");
+    let four = ["{}"; 4].join(",");
     for text in [
         format!(r#"{{"songName":"Own","difficultyLevels":[{four}]}}"#),
         format!(

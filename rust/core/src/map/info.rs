@@ -313,10 +313,16 @@ pub(super) fn read_info(bytes: &[u8], file: &str, limits: &Limits) -> Result<(In
                 version_of(v, cx.file, if *old { "/_version" } else { "/version" }).map_err(|e| cx.fail(e))
             });
             // An Info without a version is version 1 when it lists its levels the way only version 1 does.
-            let version = version.transpose()?.unwrap_or_else(|| {
+            let mut version = version.transpose()?.unwrap_or_else(|| {
                 let major = if text.contains("\"difficultyLevels\"") { 1 } else { 2 };
                 Version { major, minor: 0, patch: 0 }
             });
+            // The two layouts are told apart by how they name the version. There is no Info of version 3.
+            let layout = if matches!(stated, Some((false, _))) { 4 } else { 2 };
+            if version.major != layout && version.major != 1 || version.major == 1 && layout == 4 {
+                cx.warn("info-version", || format!("found version {version}, which no Info has; read as {layout}.0.0"));
+                version = Version { major: layout, minor: 0, patch: 0 };
+            }
             // What follows compares every level and every characteristic with all others.
             let few = |count: usize| {
                 let (found, limit, place) = (count as u64, cx.limits.difficulties, Place::file(cx.file));
