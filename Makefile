@@ -90,12 +90,22 @@ test-rust: $(VENV)/.deps ## Rust tests, documentation examples included
 test-python: build ## Python tests
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+.PHONY: test-node
+test-node: ## agreement with the npm package bsmap, object by object (skipped without Node)
+	sh tests/node/run.sh
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for SECONDS (default 60); needs cargo-fuzz
+	sh rust/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
 .PHONY: test
 test: build test-rust test-python ## all tests; on a fresh machine this installs and builds what they need
 
 .PHONY: bench
-bench: build ## measure what has a budget
+bench: build ## measure what has a budget, beside the peers that are here
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/maps.py
+	cargo bench --locked --package beatweaver-core
 
 .PHONY: clean
 clean: ## remove everything that was built

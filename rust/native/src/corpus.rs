@@ -1,5 +1,7 @@
 //! A folder of packs → token shards and the columns of their index.
 
+#![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
 use std::path::PathBuf;
 
 use beatweaver_core::Limits;

@@ -1,5 +1,7 @@
 //! Vocabularies and their grammar as Python sees them.
 
+#![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
 use beatweaver_core::Error;
 use beatweaver_core::tokens::{self, Kind, VocabSpec};
 use numpy::{IntoPyArray, PyReadonlyArray1, PyReadwriteArray2};

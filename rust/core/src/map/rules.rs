@@ -281,10 +281,10 @@ pub fn check_upload(pack: &Pack) -> Result<Vec<Finding>> {
         return Ok(check.report.findings);
     }
     let bytes = pack.read(info_name)?;
-    if let Some(info) = check.parse(Scope::file(info_name), &bytes) {
-        if check.info(&info) {
-            check.unreferenced();
-        }
+    if let Some(info) = check.parse(Scope::file(info_name), &bytes)
+        && check.info(&info)
+    {
+        check.unreferenced();
     }
     Ok(check.report.findings)
 }
