@@ -4,7 +4,7 @@
 
 use beatweaver_core::Error;
 use beatweaver_core::tokens::{self, Kind, VocabSpec};
-use numpy::{IntoPyArray, PyReadonlyArray1, PyReadwriteArray2};
+use numpy::{IntoPyArray, PyReadonlyArray1, PyReadwriteArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Mutex;
@@ -187,7 +187,7 @@ impl Vocab {
 ///     >>> np.flatnonzero(mask[0]).tolist()
 ///     [1]
 #[pyclass(frozen, module = "beatweaver._native")]
-pub(crate) struct Grammar(Mutex<tokens::Grammar>);
+pub(crate) struct Grammar(Mutex<tokens::Grammar>, usize);
 
 impl Grammar {
     fn with<T>(
@@ -211,7 +211,7 @@ impl Grammar {
     #[new]
     #[pyo3(signature = (vocab, *, batch))]
     fn new(vocab: PyRef<'_, Vocab>, batch: usize) -> Self {
-        Self(Mutex::new(tokens::Grammar::new(&vocab.0, batch)))
+        Self(Mutex::new(tokens::Grammar::new(&vocab.0, batch)), vocab.0.size())
     }
 
     /// Adds one token to every sequence.
@@ -236,10 +236,15 @@ impl Grammar {
     ///     ConfigError: another shape, or not contiguous.
     #[pyo3(signature = (out: "numpy.typing.NDArray[numpy.bool_]") -> "None")]
     fn mask(&self, py: Python<'_>, mut out: PyReadwriteArray2<'_, bool>) -> PyResult<()> {
-        let slice = out.as_slice_mut().map_err(|_| {
-            let problem = "found an array that is not C-contiguous, expected one that is".into();
-            to_python(py, &Error::Spec { field: "out".into(), problem })
-        })?;
+        let refuse = |problem: String| to_python(py, &Error::Spec { field: "out".into(), problem });
+        let (shape, wanted) = ([out.shape()[0], out.shape()[1]], [self.with(py, |g| Ok(g.batch()))?, self.1]);
+        if shape != wanted {
+            return Err(refuse(format!("found shape {shape:?}, expected {wanted:?}")));
+        }
+        // A Fortran-ordered array is one slice as well, with the rows in the wrong place.
+        let slice = if out.is_c_contiguous() { out.as_slice_mut().ok() } else { None };
+        let slice =
+            slice.ok_or_else(|| refuse("found an array that is not C-contiguous, expected one that is".into()))?;
         self.with(py, |g| g.mask(slice))
     }
 
