@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from beatweaver import Difficulty, save_song
 
-AUDIO = (Path(__file__).resolve().parent / "golden" / "audio" / "quiet.ogg").read_bytes()
+AUDIO = (Path(__file__).resolve().parent / "golden" / "pack" / "quiet.ogg").read_bytes()
 """A real Ogg Vorbis file of 21 s."""
 BPM = 120.0
 
