@@ -71,8 +71,9 @@ def test_whatever_is_sampled_is_a_level_that_passes_check(seed: int, content: st
     level = vocab.decode(tokens, bpm=bpm)
     with tempfile.TemporaryDirectory() as home:
         pack = Path(home, "level.zip")
-        song = {"title": "Sampled", "preview_start_s": 1.0, "audio": packs.AUDIO, "cover": packs.cover()}
-        _native.save_song(pack, [level], bpm=bpm, **song)
+        _native.save_song(
+            pack, [level], bpm=bpm, title="Sampled", preview_start_s=1.0, audio=packs.AUDIO, cover=packs.cover()
+        )
         errors = [f for f in _native.check_song(pack) if f["severity"] == "error"]
         assert errors == []
     again = vocab.encode(level)
