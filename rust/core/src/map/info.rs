@@ -331,8 +331,10 @@ pub(super) fn read_info(bytes: &[u8], file: &str, limits: &Limits) -> Result<(In
             };
             let mut info = match version.major {
                 1 => {
-                    let wire: InfoV1 = read_wire(cx, d)?;
+                    let mut wire: InfoV1 = read_wire(cx, d)?;
                     few(wire.levels.len())?;
+                    drop_newer(&mut wire.extra, cx);
+                    wire.levels.iter_mut().for_each(|l| drop_newer(&mut l.extra, cx));
                     wire.into_info(version, cx)
                 }
                 2 => {
@@ -383,6 +385,16 @@ fn drop_version(extra: &mut Extra, cx: &Cx) {
         if extra.remove(key).is_some() {
             cx.warn("two-versions", || format!("both `_version` and `version` are stated; {key} was left out"));
         }
+    }
+}
+
+/// Version 1 is written as 2, where an unknown member with a name of version 2 would take the place of the real one.
+fn drop_newer(extra: &mut Extra, cx: &Cx) {
+    for key in extra.members().keys().filter(|key| key.starts_with('_')) {
+        extra.remove(key);
+        cx.warn("newer-member", || {
+            format!("found {key:?} in an Info of version 1, which has no such names; it was left out")
+        });
     }
 }
 
