@@ -314,8 +314,12 @@ mod tests {
                 let part = [0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.25, 0.75][part as usize];
                 f64::from(beat) + part + offset + jitter
             }).collect();
-            let found = grid_offset(&beats);
+            // Which quarter begins the beat is known only where whole beats carry the most notes.
+            let at = |parts: [u32; 4]| slots.iter().filter(|s| parts.contains(&s.1)).count();
+            prop_assume!(at([0, 1, 2, 3]) > at([4, 5, 4, 5]).max(at([6, 7, 6, 7])));
             let quarters = (offset + jitter) * 4.0;
+            prop_assume!(((quarters - quarters.round()).abs() / 4.0 - ON_GRID_BEATS).abs() > 1e-6);
+            let found = grid_offset(&beats);
             if (quarters - quarters.round()).abs() / 4.0 <= ON_GRID_BEATS {
                 prop_assert_eq!(found, 0.0, "on quarters as they are");
             } else {
