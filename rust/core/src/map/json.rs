@@ -16,9 +16,6 @@ use crate::{Error, Limits, Place, Result, Warning};
 
 // ---------------------------------------------------------------------------------------------------------------- text
 
-/// How far into a file line ends are looked for.
-const CRLF_LOOK_BYTES: usize = 4096;
-
 /// Text of a JSON file: gzip and byte order marks undone, each with a warning.
 ///
 /// # Errors
@@ -74,8 +71,7 @@ pub fn read_text<'a>(bytes: &'a [u8], file: &str, limits: &Limits) -> Result<(Co
             if skip > 0 {
                 warn("byte-order-mark", "the file begins with a byte order mark");
             }
-            // Files end their lines in one way: the beginning tells, and level files are long.
-            if text.as_bytes().iter().take(CRLF_LOOK_BYTES).any(|&b| b == b'\r') {
+            if text.as_bytes().contains(&b'\r') {
                 warn("crlf", "lines end in CR LF");
             }
             return Ok((text, warnings));
