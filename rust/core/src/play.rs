@@ -16,7 +16,7 @@ mod tests;
 
 use parity::{Alternation, Judged};
 pub use parity::{Flow, Parity};
-pub use problems::{Context, check, problems};
+pub use problems::{Context, check, problems, reaction_s};
 pub use state::{CHOICES, Choice, Reasons, Setup, State};
 use state::{Event, Tracker};
 pub use table::{Limit, Preset, REACH_CELLS_PER_S, Rule, TURN_DEG_PER_S, rules};

@@ -604,20 +604,8 @@ impl Report<'_> {
         }
     }
 
-    /// Half of the jump in beats before the offset, and after it: the game's own reckoning.
-    fn half_jump_beats(&self) -> (f64, f64) {
-        let (njs, beat_s) = (self.context.info.njs, 60.0 / self.context.bpm);
-        let mut half = HALF_JUMP_BEATS;
-        while half > 1.0 && njs * beat_s * half > HALF_JUMP_M {
-            half /= 2.0;
-        }
-        let [least] = CLAMPED_OFFSET.at(Preset::Default).unwrap_or([0.0]);
-        (half, (half + self.context.info.spawn_offset_beats).max(least))
-    }
-
-    /// Time between a note's appearance and its cut.
     fn reaction_s(&self) -> f64 {
-        if self.context.bpm > 0.0 { self.half_jump_beats().1 * 60.0 / self.context.bpm } else { f64::INFINITY }
+        reaction_s(self.context.info.njs, self.context.info.spawn_offset_beats, self.context.bpm)
     }
 
     fn jump(&mut self, level: &Difficulty) {
@@ -631,7 +619,7 @@ impl Report<'_> {
         {
             self.whole(&JUMP_SPEED, || format!("the note jump speed is {njs} m/s, expected {least} to {most}"));
         }
-        let (before, _) = self.half_jump_beats();
+        let before = half_jump_beats(njs, self.context.bpm);
         let (reaction_s, offset) = (self.reaction_s(), self.context.info.spawn_offset_beats);
         let distance = 2.0 * njs * reaction_s;
         if let Some([least, most, base]) = JUMP_DISTANCE.at(self.preset) {
@@ -678,6 +666,24 @@ impl Report<'_> {
             (speed, last_s) = (next, time_s);
         }
     }
+}
+
+/// Half of the jump in beats before the spawn offset: the game's own reckoning, down to one beat.
+fn half_jump_beats(njs: f64, bpm: f64) -> f64 {
+    let mut half = HALF_JUMP_BEATS;
+    while half > 1.0 && njs * 60.0 / bpm * half > HALF_JUMP_M {
+        half /= 2.0;
+    }
+    half
+}
+
+/// Time between a note's appearance and its cut in seconds; infinite without a tempo.
+pub fn reaction_s(njs: f64, spawn_offset_beats: f64, bpm: f64) -> f64 {
+    if bpm <= 0.0 {
+        return f64::INFINITY;
+    }
+    let [least] = CLAMPED_OFFSET.at(Preset::Default).unwrap_or([0.0]);
+    (half_jump_beats(njs, bpm) + spawn_offset_beats).max(least) * 60.0 / bpm
 }
 
 /// Something else than a note.
