@@ -236,12 +236,14 @@ pub fn facts(level: &map::Difficulty, clock: &TempoMap) -> Facts {
         }
         let hand = note.hand as usize;
         let before = rows[hand];
+        let mut same_slider = false;
         let begins = tracker.begins(&note);
         if begins {
             let swing = tracker.swing(note.hand);
             let (first, last) = (swing.first(), swing.last());
             let gap = |last: Option<&Placed>| last.map_or(f64::INFINITY, |last| note.time_s - last.time_s);
             rows[hand] = Some(out.len());
+            same_slider = last.is_some_and(|last| parity::one_slider(last.beat, note.beat));
             out.time_s.push(note.time_s);
             out.beat.push(note.beat);
             out.hand.push(note.hand);
@@ -267,8 +269,11 @@ pub fn facts(level: &map::Difficulty, clock: &TempoMap) -> Facts {
         out.wrist.set(row, judged);
         if let Some((parity, flow)) = alternation.get(index).copied().flatten() {
             if begins {
-                let last = before.and_then(|row| out.alternation.parity.get(row).copied());
-                out.alternation.set(row, Judged { parity, flow, reset: last == Some(parity) });
+                // Against the last note, since what is one swing here may be two to bs-parity, and the other way round.
+                let last = before.and_then(|row| out.last_note.get(row).copied());
+                let last = last.and_then(|index| alternation.get(index as usize).copied().flatten());
+                let last = last.map(|(parity, _)| parity);
+                out.alternation.set(row, Judged { parity, flow, reset: last == Some(parity) && !same_slider });
             } else if let Some(worst) = out.alternation.flow.get_mut(row) {
                 *worst = (*worst).max(flow);
             }

@@ -401,10 +401,7 @@ fn a_state_refuses_what_cannot_be() {
     {
         assert!(state.push(Hand::Left, beat, choice).is_err(), "{beat} {choice:?}");
     }
-    assert_eq!(
-        state.judge(Hand::Left, 4.0, choice),
-        Reasons::STACKED_NOTE | Reasons::PARITY_FLOW | state.judge(Hand::Left, 4.0, choice)
-    );
+    assert!(state.judge(Hand::Left, 4.0, choice).has(Reasons::STACKED_NOTE));
     assert!((0..CHOICES).all(|index| Choice::at(index).and_then(Choice::index) == Some(index)));
     assert_eq!((Choice::at(CHOICES), Choice { x: 0, y: 3, cut: 0 }.index()), (None, None));
 }
