@@ -1,4 +1,4 @@
-"""Play: how many packs a second one core judges, and what a mask costs. Prints a table.
+"""Play: how many packs one core judges in a second of its time, and what a mask costs. Prints a table.
 
     python benchmarks/play.py [PACKS] [--repeat N]
 
@@ -24,12 +24,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 
 def best_s(work: Callable[[], object], repeat: int) -> float:
-    """Seconds of the best of several runs."""
+    """Processor seconds of the best of several runs: other work on the machine does not count."""
     times = []
     for _ in range(repeat):
-        began = time.perf_counter()
+        began = time.process_time()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return min(times)
 
 
