@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use beatweaver_core::map::{AudioData, AudioRegion};
-use beatweaver_core::replay::{check_info, check_level, check_pack};
+use beatweaver_core::replay::{check_audio, check_features, check_info, check_level, check_pack, check_tags};
 use common::{Taste, config, difficulty, zip};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -184,7 +184,15 @@ proptest! {
 fn replay() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
     let mut count = 0;
-    for (folder, check) in [("level", check_level as fn(&[u8])), ("info", check_info), ("pack", check_pack)] {
+    let targets = [
+        ("level", check_level as fn(&[u8])),
+        ("info", check_info),
+        ("pack", check_pack),
+        ("audio", check_audio),
+        ("tags", check_tags),
+        ("features", check_features),
+    ];
+    for (folder, check) in targets {
         for entry in std::fs::read_dir(root.join(folder)).expect("folder of the target") {
             check(&std::fs::read(entry.expect("entry").path()).expect("file"));
             count += 1;
@@ -194,6 +202,12 @@ fn replay() {
         let bytes = std::fs::read(entry.expect("entry").path()).expect("file");
         check_level(&bytes);
         check_info(&bytes);
+        count += 1;
+    }
+    for entry in std::fs::read_dir(root.join("../golden/audio")).expect("sound files") {
+        let bytes = std::fs::read(entry.expect("entry").path()).expect("file");
+        check_audio(&bytes);
+        check_tags(&bytes);
         count += 1;
     }
     assert!(count > 60, "{count} files");
