@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from beatweaver import _native
 
-__all__ = ["Prepared", "Tags", "prepare", "read_tags"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Prepared", "Tags", "encode", "prepare", "read_tags"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +61,9 @@ def prepare(
 ) -> Prepared:
     """The file that a level carries, and the samples to analyse, decoded from that very file.
 
-    Sound Ogg Vorbis of up to two channels and 48 kHz is copied byte for byte if `pad_s` is 0 and it has no tags; with tags
-    only these are taken out. Everything else is decoded, padded and encoded once, with its own rate if that is 44.1 or
-    48 kHz. More than two channels are mixed down to two. Equal input gives equal bytes.
+    Sound Ogg Vorbis of up to two channels and 48 kHz is copied byte for byte if `pad_s` is 0 and it has no tags; with
+    tags only these are taken out. Everything else is decoded, padded and encoded once, with its own rate if that is
+    44.1 or 48 kHz. More than two channels are mixed down to two. Equal input gives equal bytes.
 
     Args:
         song: path or bytes of a wav, ogg, mp3, flac, m4a or aac file.
@@ -81,6 +82,20 @@ def prepare(
     )
     warnings = tuple((str(rule), str(message)) for rule, message in info.pop("warnings"))
     return Prepared(ogg=ogg, samples=samples, sample_rate_hz=sample_rate_hz, warnings=warnings, **info)
+
+
+def encode(samples: NDArray[np.float32], *, sample_rate_hz: int) -> bytes:
+    """Samples as Ogg Vorbis of quality 5 without tags; decoded, the file has exactly as many samples.
+
+    Args:
+        samples: (T,) or (T, 2), float32; what is not finite counts as silence.
+        sample_rate_hz: their rate, 8 000 to 192 000.
+
+    Raises:
+        AudioError: no samples.
+        ConfigError: another shape or rate.
+    """
+    return _native.encode_vorbis(samples, sample_rate_hz=sample_rate_hz)
 
 
 def read_tags(song: str | os.PathLike[str] | bytes) -> Tags:

@@ -36,7 +36,7 @@ mod surround;
 mod tags;
 mod vorbis;
 
-use container::{Container, Edit, mend_mp4, mend_wav, mp4_edit, sniff, strip_id3v1, unsupported};
+use container::{Container, Edit, aac_core, mend_mp4, mend_wav, mp4_edit, sniff, strip_id3v1, unsupported};
 use sink::Sink;
 use surround::{Mix, SurroundVorbis};
 pub use tags::{Cover, Tags, read_tags};
@@ -494,9 +494,15 @@ impl<'a> Session<'a> {
                 return Ok(Codec::Surround(Box::new(decoder)));
             }
         }
+        let mut params = params.clone();
+        if let Some(core) = params.extra_data.as_deref().filter(|_| format == Format::Mp4Aac).and_then(aac_core) {
+            let message = "it is HE-AAC, of which only the lower half of the band is decoded, convert it first";
+            self.warn("he-aac", message.into());
+            params.with_extra_data(Box::new(core));
+        }
         // Trimming is done here: the readers' own end trims rest on guesses (an mp3's length from its bit rate).
         let options = AudioDecoderOptions::default().gapless(false);
-        let decoder = symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|error| {
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(&params, &options).map_err(|error| {
             let what = match format {
                 Format::Mp4Aac | Format::Adts => "this kind of AAC (only AAC-LC with one or two channels is)".into(),
                 _ => format!("the codec of this {format} file ({error})"),

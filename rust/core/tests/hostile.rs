@@ -179,6 +179,50 @@ proptest! {
     }
 }
 
+/// A file of `tests/<folder>`, each for what it is.
+fn files(folders: &[&str]) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
+    let mut paths: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("folder of files"))
+        .map(|entry| entry.expect("entry").path())
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("file")).collect()
+}
+
+proptest! {
+    #![proptest_config(config(128))]
+
+    #[test]
+    fn damaged_sound(
+        file in select(files(&["golden/audio", "corpus/audio", "corpus/tags"])),
+        damage in vec(damage(), 1..6),
+    ) {
+        let bytes = damaged(file, &damage);
+        check_audio(&bytes);
+        check_tags(&bytes);
+    }
+
+    /// Features are numbers whatever the samples are: any bits, and those that break sums most often.
+    #[test]
+    fn features_of_any_bits(
+        sizes in any::<[u8; 2]>(),
+        words in vec(
+            prop_oneof![
+                any::<u32>(),
+                select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-42, -0.0, 1.0])
+                    .prop_map(f32::to_bits),
+            ],
+            0..6_000,
+        ),
+        repeat in 1..4_usize,
+    ) {
+        let samples = words.iter().flat_map(|word| word.to_le_bytes().repeat(repeat));
+        check_features(&sizes.into_iter().chain(samples).collect::<Vec<_>>());
+    }
+}
+
 /// Every file that a fuzzer stumbled over, and a few to begin with.
 #[test]
 fn replay() {

@@ -274,6 +274,20 @@ pub(super) fn mp4_edit(bytes: &[u8], track_id: u32) -> Edit {
     Edit { skip, keep: Some(samples).filter(|&samples| samples > 0).or(listed.keep) }
 }
 
+/// The settings (AudioSpecificConfig) of the AAC-LC that an HE-AAC stream is built on; None for a stream without.
+///
+/// HE-AAC says so in front, as object type 5 or 29, or behind settings that look like plain AAC-LC, after the mark 0x2b7.
+/// Where it says nothing, as in raw AAC, it cannot be told from AAC-LC here.
+pub(super) fn aac_core(settings: &[u8]) -> Option<[u8; 2]> {
+    const LC: u8 = 2;
+    let &[first, second, ..] = settings else { return None };
+    let (kind, rate) = (first >> 3, (first & 7) << 1 | second >> 7);
+    let marked = matches!(settings, [_, _, 0x56, 0xe5, present, ..] if present & 0x80 != 0);
+    // Rate 15 stands for one that is written out, which shifts everything behind it.
+    let extended = matches!(kind, 5 | 29) || kind == LC && marked;
+    (extended && rate != 15).then_some([LC << 3 | rate >> 1, (rate & 1) << 7 | second & 0x78])
+}
+
 fn edit_list(moov: &[u8], trak: &[u8]) -> Option<Edit> {
     let movie_clock = timescale(child(moov, b"mvhd")?)?;
     let track_clock = timescale(child(child(trak, b"mdia")?, b"mdhd")?)?;
@@ -314,6 +328,18 @@ fn itunes_gapless(moov: &[u8]) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn he_aac_is_told_from_its_settings() {
+        // 22 050 Hz, mono; as 44 100 Hz behind the mark, in front, and with parametric stereo.
+        assert_eq!(aac_core(&[0x13, 0x88]), None);
+        assert_eq!(aac_core(&[0x13, 0x88, 0x56, 0xe5, 0xa0]), Some([0x13, 0x88]));
+        assert_eq!(aac_core(&[0x13, 0x88, 0x56, 0xe5, 0x00]), None);
+        assert_eq!(aac_core(&[0x2b, 0x8a, 0x08, 0x00]), Some([0x13, 0x88]));
+        assert_eq!(aac_core(&[0xeb, 0x8a, 0x08, 0x00]), Some([0x13, 0x88]));
+        assert_eq!(aac_core(&[0x2f, 0x80, 0, 0, 0]), None);
+        assert_eq!((aac_core(&[]), aac_core(&[0x2b])), (None, None));
+    }
 
     #[test]
     fn edit_lists_of_both_versions_are_read() {

@@ -7,7 +7,7 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::{
     MetadataContainer, MetadataOptions, MetadataReader, MetadataRevision, RawValue, StandardTag, StandardVisualKey,
 };
-use symphonia::default::meta::{Id3v1Reader, Id3v2Reader};
+use symphonia::default::meta::Id3v2Reader;
 
 use super::{Source, open, recognise};
 use crate::error::{Error, Result};
@@ -65,25 +65,16 @@ pub fn read_tags(source: Source<'_>) -> Result<Tags> {
     });
     let id3v2 = bytes.get(..recognised.start).unwrap_or_default();
     if id3v2.starts_with(b"ID3") {
-        add(&|| read(id3v2, |stream, options| Ok(Box::new(Id3v2Reader::try_new(stream, options)?))));
+        add(&|| {
+            let stream = MediaSourceStream::new(Box::new(Cursor::new(id3v2)), MediaSourceStreamOptions::default());
+            let reader = Id3v2Reader::try_new(stream, MetadataOptions::default());
+            reader.and_then(|mut reader| reader.read_all()).map(|found| found.revision).into_iter().collect()
+        });
     }
-    if let Some((_, id3v1 @ [b'T', b'A', b'G', ..])) = bytes.split_last_chunk::<128>() {
-        add(&|| read(id3v1, |stream, options| Ok(Box::new(Id3v1Reader::try_new(stream, options)?))));
-    }
-    Ok(tags)
-}
-
-/// What one reader of plain tags finds, nothing if it fails.
-fn read<'a>(
-    bytes: &'a [u8],
-    reader: impl Fn(
-        MediaSourceStream<'a>,
-        MetadataOptions,
-    ) -> Result<Box<dyn MetadataReader + 'a>, symphonia::core::errors::Error>,
-) -> Vec<MetadataRevision> {
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
-    let found = reader(stream, MetadataOptions::default()).and_then(|mut reader| reader.read_all());
-    found.map(|found| found.revision).into_iter().collect()
+    Ok(match bytes.split_last_chunk::<128>() {
+        Some((_, id3v1 @ [b'T', b'A', b'G', ..])) => tags.or(Tags::of_id3v1(id3v1)),
+        _ => tags,
+    })
 }
 
 impl Tags {
@@ -117,6 +108,16 @@ impl Tags {
         }
         let artist = one_line(&artists.join(", ")).or(album_artist);
         Self { title, artist, album, cover: containers().find_map(cover) }
+    }
+
+    /// Three fields of thirty bytes. Their encoding is nobody's: UTF-8 if they are that, or else Latin-1.
+    fn of_id3v1(tag: &[u8; 128]) -> Self {
+        let field = |start: usize| {
+            let bytes = tag.get(start..start + 30)?.split(|&byte| byte == 0).next()?;
+            let latin = || bytes.iter().copied().map(char::from).collect();
+            one_line(&std::str::from_utf8(bytes).map_or_else(|_| latin(), str::to_owned))
+        };
+        Self { title: field(3), artist: field(33), album: field(63), cover: None }
     }
 
     /// These, and what is missing from `others`.
