@@ -90,7 +90,7 @@ def compose(
     _check(bpm, metre, offset_s, form)
     bars = sum(count for _, count in form)
     beat_s = 60.0 / bpm
-    beats_s = offset_s + beat_s * np.arange(bars * metre)
+    beats_s: F64 = offset_s + beat_s * np.arange(bars * metre, dtype=np.float64)
     edges_s = offset_s + beat_s * metre * np.cumsum([0, *(count for _, count in form)])
     sections = tuple(
         Section(name, float(start), float(end))

@@ -184,7 +184,7 @@ def test_analysis_hears_the_file_itself(music: NDArray[np.float32]) -> None:
             prepared = audio.prepare(source, sample_rate_hz=rate_hz)
             expected = _native.decode_audio(prepared.ogg, sample_rate_hz=rate_hz)
             np.testing.assert_array_equal(prepared.samples, expected)
-            assert (prepared.sample_rate_hz, prepared.samples.dtype) == (rate_hz, np.float32)
+            assert prepared.sample_rate_hz == rate_hz and prepared.samples.dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,8 @@ def comment_block(entries: list[bytes]) -> bytes:
 def with_comments(ogg: bytes, entries: list[bytes]) -> bytes:
     """An Ogg Vorbis file with other comments, written page by page independently of the code under test."""
     pages = [bytes(page) for page in ogg_pages(ogg)]
-    packet, packets, first = b"", [], 1
+    packets: list[bytes] = []
+    packet, first = b"", 1
     while len(packets) < 2:
         page = pages[first]
         at = 27 + page[26]

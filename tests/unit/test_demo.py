@@ -32,7 +32,7 @@ def rms_db(song: demo.DemoSong, section: demo.Section) -> float:
 
 
 def test_the_whole_song_is_a_minute_long_and_says_what_is_in_it(song: demo.DemoSong) -> None:
-    assert (song.samples.dtype, song.samples.ndim, song.samples.shape[1]) == (np.float32, 2, 2)
+    assert song.samples.dtype == np.float32 and song.samples.ndim == 2 and song.samples.shape[1] == 2
     assert song.samples.flags.c_contiguous
     assert 60.0 < len(song.samples) / song.sample_rate_hz < 75.0
     assert [section.name for section in song.sections] == ["intro", "verse", "drop", "verse", "drop", "outro"]
@@ -93,7 +93,7 @@ def test_timing_finds_tempo_beats_and_bars(song: demo.DemoSong) -> None:
 def test_other_songs_are_as_they_say(bpm: float, metre: int, offset_s: float, seed: int) -> None:
     song = demo.compose(bpm=bpm, metre=metre, offset_s=offset_s, seed=seed)
     grid = timing.estimate_grid(mono(song))
-    assert (grid.bpm, grid.metre) == (pytest.approx(bpm, abs=0.02), metre)
+    assert grid.bpm == pytest.approx(bpm, abs=0.02) and grid.metre == metre
     for found, true in ((grid.beats_s, song.beats_s), (grid.downbeats_s, song.downbeats_s)):
         inside = found[(found > offset_s - 0.1) & (found < song.sections[-1].end_s - 0.1)]
         assert np.abs(inside[:, None] - true).min(axis=1).max() < 0.006

@@ -1,4 +1,5 @@
-//! Sound files of any common kind to mono samples at one rate, with time 0 at the first sample a listener hears.
+//! Sound files of any common kind to mono samples at one rate, with time 0 at the first sample a listener hears; their
+//! tags; and the Ogg Vorbis file that a level carries.
 //!
 //! What is cut away so that time 0 is right, and by which evidence:
 //!
@@ -159,7 +160,7 @@ pub struct Decoded {
 /// Decodes `source` to mono at `options.sample_rate_hz`; the table at the top of this module says what is trimmed.
 ///
 /// The result has `round(frames · sample_rate_hz / source_rate_hz)` samples. A file that is cut short or damaged gives
-/// what is sound and a warning (`truncated`, `damaged`, `non-finite`, `rate-change`).
+/// what is sound and a warning (`truncated`, `damaged`, `non-finite`, `rate-change`), HE-AAC its core (`he-aac`).
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read, [`Error::Limit`] beyond `max_seconds`, [`MAX_CHANNELS`] or
