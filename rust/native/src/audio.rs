@@ -110,6 +110,9 @@ pub(crate) fn decode_audio_with_info<'py>(
     Ok((decoded.samples.into_pyarray(py), info))
 }
 
+/// The file, its samples, and what is known about it.
+type PreparedParts<'py> = (Bound<'py, PyBytes>, Bound<'py, PyArray1<f32>>, Bound<'py, PyDict>);
+
 /// Makes the Ogg Vorbis file of a level from any song, and decodes that very file for analysis.
 ///
 /// Sound Ogg Vorbis without tags is copied byte for byte if no silence is to be put before it; with tags only these are
@@ -141,7 +144,7 @@ pub(crate) fn prepare_audio<'py>(
     pad_s: f64,
     sample_rate_hz: u32,
     max_seconds: f64,
-) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyArray1<f32>>, Bound<'py, PyDict>)> {
+) -> PyResult<PreparedParts<'py>> {
     let options = PrepareOptions { pad_s, sample_rate_hz, max_seconds };
     let prepared = source.run(py, |source| prepare(source, &options))?;
     let info = PyDict::new(py);
