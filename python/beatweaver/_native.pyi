@@ -891,6 +891,8 @@ def play_rules() -> list[dict[str, typing.Any]]:
     Returns:
         `rule`, `severity`, `about`, `source` (the validator it is from), `presets` (names of those it holds in) and `limits` (by
         name the value in each preset, in the order of `play_presets`) each.
+    """
+
 def prepare_audio(
     source: str | os.PathLike[str] | bytes,
     *,
