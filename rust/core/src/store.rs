@@ -511,7 +511,7 @@ impl Store {
         pad: f32,
         out: &mut [f32],
     ) -> Result<()> {
-        let cells = requests.len().checked_mul(steps).unwrap_or(usize::MAX);
+        let cells = requests.len().saturating_mul(steps);
         if cells == 0 && out.is_empty() {
             return Ok(());
         }
@@ -536,12 +536,17 @@ impl Store {
             return Err(Error::Spec { field: "length".into(), problem });
         }
         let Some(entry) = self.get(request.key)? else {
-            return Err(wrong(format!("found no sound file of this key in {}, process the song again", self.root.display())));
+            return Err(wrong(format!(
+                "found no sound file of this key in {}, process the song again",
+                self.root.display()
+            )));
         };
         let mut arrays = Vec::with_capacity(names.len());
         for name in names {
             let listed = || entry.names().collect::<Vec<_>>().join(", ");
-            arrays.push(entry.tensor(name).ok_or_else(|| wrong(format!("found no array {name:?}, it has {}", listed())))?);
+            arrays.push(
+                entry.tensor(name).ok_or_else(|| wrong(format!("found no array {name:?}, it has {}", listed())))?,
+            );
         }
         let widths: usize = arrays.iter().map(|array| array.rows().1).sum();
         if widths != width {
@@ -558,7 +563,9 @@ impl Store {
             if count == 0 {
                 // Nothing of the song is wanted; its rows need not even be countable from here.
             } else if wide == width {
-                array.values.copy_to(row * wide..(row + count) * wide, &mut out[first * width..(first + count) * width]);
+                array
+                    .values
+                    .copy_to(row * wide..(row + count) * wide, &mut out[first * width..(first + count) * width]);
             } else {
                 let steps = out[first * width..(first + count) * width].chunks_exact_mut(width);
                 for (step, row) in steps.zip(row..) {

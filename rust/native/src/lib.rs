@@ -7,13 +7,16 @@ mod error;
 mod info;
 mod map;
 mod rows;
+mod store;
 mod tokens;
 
 /// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::audio::{compute_mel_with_onset, decode_audio, decode_audio_with_info, features};
+    use super::audio::{
+        beat_slots, compute_mel_with_onset, decode_audio, decode_audio_with_info, feature_widths, features, onset_times,
+    };
     #[pymodule_export]
     use super::corpus::process;
     #[pymodule_export]
@@ -24,6 +27,8 @@ mod _native {
     use super::map::{
         Difficulty, Song, TempoMap, align, check_rules, check_song, convert_song, load_song, load_song_bytes, save_song,
     };
+    #[pymodule_export]
+    use super::store::Store;
     #[pymodule_export]
     use super::tokens::{Grammar, Vocab};
 }
