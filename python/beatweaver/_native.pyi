@@ -891,6 +891,7 @@ def process(
     out: str | os.PathLike[str],
     *,
     spec_json: bytes,
+    audio_json: bytes | None = None,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], object] | None = None,
 ) -> dict[str, typing.Any]:
@@ -899,19 +900,22 @@ def process(
 
     Args:
         root: a folder that holds packs (zips, or folders with an Info file), or one pack.
-        out: folder to write to; `tokens/` is made in it.
+        out: folder to write to; `tokens/` is made in it, and `features/` and `slots/` (as `Store` reads them) with audio.
         spec_json: `ProcessConfig` without `splits` and `threads`, as JSON.
+        audio_json: `AudioConfig.canonical()` to hear the songs as well; None leaves them.
         threads: 0 for `BEATWEAVER_THREADS` or all cores.
         progress: called with packs done and packs found, at most ten times a second.
 
     Returns:
         One column per field, one row per level (a pack that could not be read is one row): texts as lists, numbers as
         arrays. `fault_type` and `fault_message` say why a row could not be read, `filter` why it is not in the tokens,
-        `shard` and `row` where its tokens are (−1: nowhere). Further `shards` and `reused`: how many shards there are, and
+        `shard` and `row` where its tokens are (−1: nowhere). Of the sound: `audio_key` in `features/`, `slots_key` and `slots`
+        in `slots/` (empty and 0: not there), `audio_fault_type` and `audio_fault_message`, and lists with None where there
+        is no sound: `audio_s`, `audio_silent_share`, `audio_onset_share`, `audio_offset_ms`, `audio_shorter_than_map`. Further `shards` and `reused`: how many shards there are, and
         how many packs an earlier run had done.
 
     Raises:
-        ConfigError: `spec_json` is not valid.
+        ConfigError: `spec_json` or `audio_json` is not valid.
         MapError: no pack below `root`.
         OSError: the file system refused.
         KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beatweaver import _native
-from beatweaver.config import ProcessConfig
+from beatweaver.config import AudioConfig, ProcessConfig, build, load
 from beatweaver.errors import ConfigError, MapError
 from beatweaver.process import process
 
@@ -77,7 +77,11 @@ def test_the_summary_and_the_index_say_what_was_there(raw: Path, tmp_path: Path)
     assert len(index) == levels + 1
     assert {row["split"] for row in index} <= {"train", "val", "test"}
     assert all(row["nps"] == pytest.approx(128 / 31.75) for row in index if not row["fault_type"])
-    assert ProcessConfig(**json.loads((tmp_path / "config.json").read_text())) == ProcessConfig()
+    assert summary["songs"] == 3
+    assert summary["audio_s"] == pytest.approx(3 * 37)
+    settings = load(tmp_path / "config.json")
+    assert build(ProcessConfig, settings) == ProcessConfig()
+    assert build(AudioConfig, settings) == AudioConfig()
 
 
 def test_every_row_leads_to_its_tokens_and_they_to_its_notes(raw: Path, done: Path) -> None:
@@ -181,7 +185,7 @@ def test_killed_at_any_moment_the_rest_is_done_later(raw: Path, done: Path, tmp_
 
 def test_ctrl_c_ends_the_run_with_a_word(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    one = corpora.save(raw / "map0.zip", 0).read_bytes()
+    one = corpora.save(raw / "map0.zip", 0, audio=corpora.sound(seconds=1.0)).read_bytes()
     for copy in range(1, 4000):
         (raw / f"map{copy}.zip").write_bytes(one)
     out = tmp_path / "out"
@@ -325,6 +329,7 @@ def test_the_command_exits_1_when_a_map_failed(raw: Path, tmp_path: Path) -> Non
         "tokens",
         "out_of_vocabulary",
         "audio_s",
+        "songs",
         "seconds",
         "out",
     }
