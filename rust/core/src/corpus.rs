@@ -573,7 +573,11 @@ impl Earlier {
 
     /// Whether the shard on disk holds exactly `packs` packs, all of them known.
     fn is_whole(&self, index: usize, shards: usize, packs: usize, known: &HashMap<String, Item>) -> bool {
-        self.found.get(&shards).is_some_and(|f| f.contains(&index)) && self.found.len() == 1 && known.len() == packs
+        self.found.get(&shards).is_some_and(|f| f.contains(&index))
+            && self.found.len() == 1
+            && known.len() == packs
+            // That nothing is known of no packs says nothing about the shard.
+            && (packs > 0 || self.load(index, shards).is_some())
     }
 
     /// Deletes shards of other numbers, whose packs have all found their place.
