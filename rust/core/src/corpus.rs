@@ -405,40 +405,67 @@ pub fn process(
     for (i, (path, _)) in packs.iter().enumerate() {
         by_shard[(bucket(path) % shards as u64) as usize].push(i);
     }
+    let run = Run { packs: &packs, encoder: &encoder, old: &old, meta: &meta, folder: &folder, shards, watch };
+    // Shards side by side: while one is written the others are read.
+    let done: Vec<ShardDone> = by_shard.par_iter().enumerate().map(|(i, m)| run.shard(i, m)).collect::<Result<_>>()?;
     let mut records: Vec<Option<PackRecord>> = vec![None; packs.len()];
     let mut shard_of = vec![0; packs.len()];
     let mut reused = 0;
-    for (shard, members) in by_shard.iter().enumerate() {
-        let known = old.items(members.iter().map(|&i| packs[i].0.as_str()), shards)?;
-        let items: Vec<(Item, bool)> = members
-            .par_iter()
-            .map(|&i| {
-                if watch.stop.load(Ordering::Relaxed) {
-                    return Err(Error::Cancelled);
-                }
-                let (path, file) = &packs[i];
-                let item = encoder.pack(path, file, known.get(path.as_str()))?;
-                watch.done.fetch_add(1, Ordering::Relaxed);
-                Ok(item)
-            })
-            .collect::<Result<_>>()?;
-        let kept = items.iter().filter(|i| i.1).count();
-        reused += kept;
-        let mut items: Vec<Item> = items.into_iter().map(|i| i.0).collect();
-        number_rows(&mut items);
-        let path = folder.join(shard_name(shard, shards));
-        if kept < items.len() || !old.is_whole(shard, shards, items.len(), &known) {
-            store::write_atomic(&path, &shard_of_items(&items, &meta)?)?;
-        }
-        for (&i, item) in members.iter().zip(items) {
+    for (shard, (members, done)) in by_shard.iter().zip(done).enumerate() {
+        reused += done.reused;
+        for (&i, record) in members.iter().zip(done.records) {
             shard_of[i] = shard as u32;
-            records[i] = Some(item.record);
+            records[i] = Some(record);
         }
     }
     old.remove_others(&folder, shards)?;
     let mut packs: Vec<PackRecord> = records.into_iter().flatten().collect();
     mark_duplicates(&mut packs);
     Ok(Outcome { packs, shard_of, shards, reused })
+}
+
+/// What all shards of one run share.
+struct Run<'a> {
+    packs: &'a [(String, PathBuf)],
+    encoder: &'a Encoder<'a>,
+    old: &'a Earlier,
+    meta: &'a [(&'a str, String)],
+    folder: &'a Path,
+    shards: usize,
+    watch: &'a Watch,
+}
+
+/// The packs of one shard, in its order.
+struct ShardDone {
+    records: Vec<PackRecord>,
+    reused: usize,
+}
+
+impl Run<'_> {
+    /// Reads the packs `members`, or takes them over, and writes their shard if it is not there as it should be.
+    fn shard(&self, shard: usize, members: &[usize]) -> Result<ShardDone> {
+        let known = self.old.items(members.iter().map(|&i| self.packs[i].0.as_str()), self.shards)?;
+        let items: Vec<(Item, bool)> = members
+            .par_iter()
+            .map(|&i| {
+                if self.watch.stop.load(Ordering::Relaxed) {
+                    return Err(Error::Cancelled);
+                }
+                let (path, file) = &self.packs[i];
+                let item = self.encoder.pack(path, file, known.get(path.as_str()))?;
+                self.watch.done.fetch_add(1, Ordering::Relaxed);
+                Ok(item)
+            })
+            .collect::<Result<_>>()?;
+        let reused = items.iter().filter(|i| i.1).count();
+        let mut items: Vec<Item> = items.into_iter().map(|i| i.0).collect();
+        number_rows(&mut items);
+        if reused < items.len() || !self.old.is_whole(shard, self.shards, items.len(), &known) {
+            let path = self.folder.join(shard_name(shard, self.shards));
+            store::write_atomic(&path, &shard_of_items(&items, self.meta)?)?;
+        }
+        Ok(ShardDone { records: items.into_iter().map(|item| item.record).collect(), reused })
+    }
 }
 
 /// Tells every level which row of the shard holds its tokens.

@@ -171,12 +171,24 @@ pub fn snap(beat: f64, divisions: &[u16], tolerance_beats: f64) -> Snapped {
     sorted.sort_unstable();
     for division in sorted {
         let parts = f64::from(division);
-        let on_grid = (beat * parts).round() / parts;
+        let on_grid = round(beat * parts) / parts;
         if (on_grid - beat).abs() <= tolerance_beats {
             return Snapped { beat: on_grid, division, error_beats: on_grid - beat };
         }
     }
     Snapped { beat, division: 0, error_beats: 0.0 }
+}
+
+/// `x.round()`, several times faster where processors have no instruction for it that every build may use.
+pub(crate) fn round(x: f64) -> f64 {
+    // From here on every float is whole.
+    if x.abs() < 4_503_599_627_370_496.0 {
+        let whole = x as i64 as f64;
+        // The difference is exact, so halves go away from zero as they should; the sign of −0 means nothing here.
+        if (x - whole).abs() >= 0.5 { whole + x.signum() } else { whole }
+    } else {
+        x
+    }
 }
 
 /// Notes this close to a grid line lie on it, in beats.
@@ -206,7 +218,7 @@ pub fn grid_offset(beats: &[f64]) -> f64 {
     // Signed distance to the nearest line of a grid of `parts` a beat that begins at `offset`.
     let off = |beat: f64, offset: f64, parts: f64| {
         let at = (beat - offset) * parts;
-        (at - at.round()) / parts
+        (at - round(at)) / parts
     };
     let on = |offset: f64, parts: f64| beats.iter().filter(|&&b| off(b, offset, parts).abs() <= ON_GRID_BEATS).count();
     let enough = |count: usize, share: f64| count as f64 >= share * beats.len() as f64;
@@ -272,6 +284,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn rounding_is_the_standard_one(x in prop_oneof![any::<f64>(), -1e4..1e4, (-9_000i32..9_000).prop_map(|n| f64::from(n) / 2.0)]) {
+            prop_assert!(round(x) == x.round() || x.is_nan());
+        }
+
         #[test]
         fn seconds_and_beats_are_inverse(map in tempo_map(), beat in -10.0..500.0f64) {
             prop_assert!((map.beats(map.seconds(beat)) - beat).abs() < 1e-9);

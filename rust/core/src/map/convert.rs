@@ -122,6 +122,38 @@ pub(super) fn level(source: &Difficulty, major: Major) -> Result<(Difficulty, Ve
     Ok((d, lost.into_vec()))
 }
 
+/// Moves lights to where the upload gate looks for them in version 4: those before the song to its first beat, where they
+/// are what the stage begins with, and none after its end.
+pub(super) fn lights_within(d: &mut Difficulty, last_beat: f64) -> Vec<Loss> {
+    let mut lost = Losses::default();
+    let mut early = 0;
+    let mut begin = |beat: &mut f64| {
+        if *beat < 0.0 {
+            *beat = 0.0;
+            early += 1;
+        }
+    };
+    d.lights.iter_mut().for_each(|row| begin(&mut row.beat));
+    d.boosts.iter_mut().for_each(|row| begin(&mut row.beat));
+    d.groups.iter_mut().for_each(|row| begin(&mut row.beat));
+    lost.add("places of light events before beat 0 (moved to beat 0)", early);
+    let count = |d: &Difficulty| {
+        let events = d.groups.iter().flat_map(|g| &g.boxes).map(|b| b.events.len()).sum::<usize>();
+        d.lights.len() + d.boosts.len() + d.groups.len() + events
+    };
+    let before = count(d);
+    d.lights.retain(|row| row.beat <= last_beat);
+    d.boosts.retain(|row| row.beat <= last_beat);
+    d.groups.retain(|row| row.beat <= last_beat);
+    for group in &mut d.groups {
+        for boxed in &mut group.boxes {
+            boxed.events.retain(|event| group.beat + event.beat <= last_beat);
+        }
+    }
+    lost.add("light events after the end of the song", before - count(d));
+    lost.into_vec()
+}
+
 /// Version 3 knows instant, linear and extend; other easings become linear. Returns how many did.
 fn drop_easing(group: &mut super::EventBoxGroup) -> usize {
     if group.kind != GroupKind::Color {
@@ -412,4 +444,25 @@ fn level_extra(extra: &Extra, from: Major, to: Major, lost: &mut Losses) -> Extr
     let mut extra = Extra::default();
     extra.set(name, Value::Object(custom));
     extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::{Boost, Light};
+
+    #[test]
+    fn lights_outside_of_the_song_are_moved_or_left_out_and_said() {
+        let light = |beat| Light { beat, kind: 1, value: 1, brightness: 1.0, extra: Extra::default() };
+        let mut d = Difficulty {
+            lights: [-2.0, 0.0, 8.0, 8.5].map(light).into(),
+            boosts: vec![Boost { beat: -1.0, on: true, extra: Extra::default() }],
+            ..Difficulty::default()
+        };
+        let lost = lights_within(&mut d, 8.0);
+        assert_eq!(d.lights.iter().map(|l| l.beat).collect::<Vec<_>>(), [0.0, 0.0, 8.0]);
+        assert_eq!(d.boosts[0].beat, 0.0);
+        assert_eq!(lost.iter().map(|l| l.count).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(lights_within(&mut d, 8.0), []);
+    }
 }

@@ -54,6 +54,7 @@ pub fn read_text<'a>(bytes: &'a [u8], file: &str, limits: &Limits) -> Result<(Co
             .map(|c| char::from_u32(unit([c[0], c[1], c[2], c[3]])).unwrap_or(char::REPLACEMENT_CHARACTER))
             .collect::<String>()
     };
+    let utf8 = simdutf8::compat::from_utf8;
     let text: Cow<'a, str> = match &*bytes {
         [] => return Err(json_error(file, "the file is empty (0 bytes), expected JSON".into())),
         [0xFF, 0xFE, 0, 0, rest @ ..] => Cow::Owned(utf32(rest, u32::from_le_bytes)),
@@ -63,15 +64,15 @@ pub fn read_text<'a>(bytes: &'a [u8], file: &str, limits: &Limits) -> Result<(Co
         _ => {
             let skip = if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) { 3 } else { 0 };
             let text = match bytes {
-                Cow::Borrowed(b) => std::str::from_utf8(&b[skip..]).map(Cow::Borrowed),
-                Cow::Owned(b) => std::str::from_utf8(&b[skip..]).map(|t| Cow::Owned(t.to_owned())),
+                Cow::Borrowed(b) => utf8(&b[skip..]).map(Cow::Borrowed),
+                Cow::Owned(b) => utf8(&b[skip..]).map(|t| Cow::Owned(t.to_owned())),
             };
             let text = text
                 .map_err(|e| json_error(file, format!("byte {} is not UTF-8, expected JSON text", e.valid_up_to())))?;
             if skip > 0 {
                 warn("byte-order-mark", "the file begins with a byte order mark");
             }
-            if text.as_bytes().contains(&b'\r') {
+            if memchr::memchr(b'\r', text.as_bytes()).is_some() {
                 warn("crlf", "lines end in CR LF");
             }
             return Ok((text, warnings));
@@ -510,7 +511,8 @@ impl Extra {
     /// One own member.
     pub fn get(&self, key: &str) -> Option<Value> {
         // The text test spares parsing for the many rows that have other members.
-        if self.own().contains(key) { self.members().shift_remove(key) } else { None }
+        memchr::memmem::find(self.own().as_bytes(), key.as_bytes())?;
+        self.members().shift_remove(key)
     }
 
     /// The custom data object (`customData` or `_customData`); empty when absent or not an object.
@@ -585,6 +587,8 @@ pub(super) struct Keeper(String);
 impl Keeper {
     pub(super) fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         let raw = map.next_value::<&RawValue>()?;
+        // One member is the rule: room for exactly that spares growing and shrinking.
+        self.0.reserve_exact(key.len() + raw.get().len() + 3 + usize::from(!self.0.is_empty()));
         if !self.0.is_empty() {
             self.0.push(',');
         }
@@ -596,7 +600,7 @@ impl Keeper {
             self.0 += &Value::from(key).to_string();
         }
         self.0.push(':');
-        if raw.get().contains('\n') {
+        if memchr::memchr(b'\n', raw.get().as_bytes()).is_some() {
             push_compact(raw.get(), &mut self.0);
         } else {
             self.0.push_str(raw.get());

@@ -564,10 +564,11 @@ impl json::Reader for LevelReader {
                 Version { major, minor: 0, patch: 0 }
             }
         };
+        let holds = |needle: &str| memchr::memmem::find(text.as_bytes(), needle.as_bytes()).is_some();
         // A file with both version fields is read by the newer one, whichever comes first.
         let other = match &stated {
-            Some((true, _)) if text.contains("\"version\"") && text.contains("\"colorNotes\"") => Some("version"),
-            Some((false, _)) if text.contains("\"_version\"") => Some("_version"),
+            Some((true, _)) if holds("\"version\"") && holds("\"colorNotes\"") => Some("version"),
+            Some((false, _)) if holds("\"_version\"") => Some("_version"),
             _ => None,
         };
         if let Some((key, other)) = other.and_then(|key| json::peek(text, &[key])) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::convert::Losses;
+use super::convert::{self, Losses};
 use super::pack::Pack;
 use super::rules::media::vorbis_length;
 use super::{
@@ -294,6 +294,8 @@ impl Song {
                     ));
                 }
                 d.tempo.clear();
+                let last = audio_data.iter().flat_map(|a| &a.regions).map(|r| r.end_beat).fold(0.0, f64::max);
+                lost.extend(convert::lights_within(&mut d, last).into_iter().map(|l| (name.clone(), l)));
             }
             let (beatmap, lightshow, level_lost) = d.write(major)?;
             lost.extend(level_lost.into_iter().map(|l| (name.clone(), l)));

@@ -140,7 +140,9 @@ impl LevelV2 {
 }
 
 pub(super) fn is_fake(extra: &Extra) -> bool {
-    extra.own().contains("\"_fake\"") && extra.custom().get("_fake") == Some(&Value::Bool(true))
+    !extra.is_empty()
+        && memchr::memmem::find(extra.own().as_bytes(), b"\"_fake\"").is_some()
+        && extra.custom().get("_fake") == Some(&Value::Bool(true))
 }
 
 fn push_note(d: &mut Difficulty, row: NoteV2, cx: &Cx) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::map::{Arc, Bomb, Boost, Chain, Difficulty, Extra, Light, Note, Obstacle, RANKS};
+use crate::timing::round;
 
 /// How far beats were moved onto the grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -120,7 +121,7 @@ impl Encoder<'_> {
     fn tick(&self, beat: f64) -> i64 {
         let parts = if self.vocab.content == Content::Notes { TICKS_PER_POS } else { 1 };
         let (ticks, parts) = (f64::from(TICKS_PER_BEAT), f64::from(parts));
-        ((beat * (ticks / parts)).round() * parts).clamp(-1e14, 1e14) as i64
+        (round(beat * (ticks / parts)) * parts).clamp(-1e14, 1e14) as i64
     }
 
     fn snap(&mut self, beat: f64, tick: i64) {
@@ -163,7 +164,7 @@ impl Encoder<'_> {
 
     /// Value of `kind` nearest to `value` where 0 is `min` and a step is 0.05.
     fn stepped(&mut self, kind: Kind, value: f64, min: f64, reason: &'static str) -> u16 {
-        let step = ((value - min) * STEPS_PER_UNIT).round().clamp(0.0, f64::from(kind.size() - 1));
+        let step = round((value - min) * STEPS_PER_UNIT).clamp(0.0, f64::from(kind.size() - 1));
         let exact = (min * STEPS_PER_UNIT + step) / STEPS_PER_UNIT;
         // NaN is no value of a level; it becomes the smallest.
         self.round_if((value - exact).abs() > NOISE || value.is_nan(), reason);
@@ -355,7 +356,7 @@ impl Encoder<'_> {
         };
         add(vocab.id(Kind::Value, value as u16));
         if light {
-            let step = (event.brightness * STEPS_PER_UNIT).round().clamp(0.0, f64::from(BRIGHTNESSES));
+            let step = round(event.brightness * STEPS_PER_UNIT).clamp(0.0, f64::from(BRIGHTNESSES));
             let moved = (step / STEPS_PER_UNIT - event.brightness).abs() > NOISE || event.brightness.is_nan();
             self.round_if(moved, "brightness");
             if step != STEPS_PER_UNIT {
