@@ -70,11 +70,11 @@ impl Listener {
     /// # Errors
     /// [`Error::Store`] for what is no key, [`Error::Io`].
     pub fn knows<'a>(&self, key: &str, grids: impl IntoIterator<Item = &'a str>) -> Result<bool> {
-        if !self.frames.has(key)? {
+        if self.frames.get(key)?.is_none() {
             return Ok(false);
         }
         for grid in grids {
-            if !self.slots.has(grid)? {
+            if self.slots.get(grid)?.is_none() {
                 return Ok(false);
             }
         }
@@ -139,7 +139,7 @@ impl Listener {
         let regions = clock.regions().iter().map(|r| format!("{:?} {:?} {:?}\n", r.beat, r.time_s, r.bpm));
         let source = format!("{}\n{grid_offset_beats:?}\n{}", heard.key, regions.collect::<String>());
         let key = Store::key(source.as_bytes(), &self.spec_json);
-        if !self.slots.has(&key)? {
+        if self.slots.get(&key)?.is_none() {
             let part = |name| heard.entry.tensor(name).map_or_else(Vec::new, |array| array.values.to_f32());
             let song = Features { frames: 0, mel: part("mel"), onset: part("onset"), bands: part("bands") };
             let meta = BTreeMap::from([

@@ -312,19 +312,13 @@ pub struct Entry {
 
 impl Entry {
     /// The file of `key`, or nothing if it is not one: damaged, cut short, of another key or format.
-    /// `all`: every byte of it will be read.
-    fn open(file: &File, key: &str, all: bool) -> std::io::Result<Option<Self>> {
+    fn open(file: &File, key: &str) -> std::io::Result<Option<Self>> {
         if file.metadata()?.len() == 0 {
             return Ok(None); // which some systems refuse to map
         }
-        let mut options = memmap2::MmapOptions::new();
-        if all {
-            // One call for all pages is cheaper than a fault for each few of them.
-            options.populate();
-        }
         // SAFETY: a map is sound while nobody changes or shortens the file under it. Nothing here ever does: a file is
         // complete before it gets its name, is only replaced by a rename, and then the map keeps the old one alive.
-        let map = unsafe { options.map(file)? };
+        let map = unsafe { Mmap::map(file)? };
         Ok(Self::read(map, key))
     }
 
@@ -441,21 +435,9 @@ impl Store {
     /// # Errors
     /// [`Error::Store`] for a key that is none, [`Error::Io`] when the system refuses.
     pub fn get(&self, key: &str) -> Result<Option<Entry>> {
-        self.open_entry(key, true)
-    }
-
-    /// Whether [`Store::get`] would find something, from the header alone.
-    ///
-    /// # Errors
-    /// As [`Store::get`].
-    pub fn has(&self, key: &str) -> Result<bool> {
-        Ok(self.open_entry(key, false)?.is_some())
-    }
-
-    fn open_entry(&self, key: &str, all: bool) -> Result<Option<Entry>> {
         let path = self.path(key)?;
         match File::open(&path) {
-            Ok(file) => Entry::open(&file, key, all).map_err(Error::io(&path)),
+            Ok(file) => Entry::open(&file, key).map_err(Error::io(&path)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::Io { path, source: error }),
         }
@@ -550,7 +532,7 @@ impl Store {
             let problem = format!("found {}, expected at most the {steps} steps of the batch", request.length);
             return Err(Error::Spec { field: "length".into(), problem });
         }
-        let Some(entry) = self.open_entry(request.key, false)? else {
+        let Some(entry) = self.get(request.key)? else {
             return Err(wrong(format!(
                 "found no sound file of this key in {}, process the song again",
                 self.root.display()
