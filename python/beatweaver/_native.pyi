@@ -20,9 +20,11 @@ __all__ = [
     "Grammar",
     "PlayState",
     "Song",
+    "Store",
     "TempoMap",
     "Vocab",
     "align",
+    "beat_slots",
     "build_info",
     "check_rules",
     "check_song",
@@ -38,6 +40,11 @@ __all__ = [
     "play_presets",
     "play_rules",
     "prepare_audio",
+    "feature_widths",
+    "features",
+    "load_song",
+    "load_song_bytes",
+    "onset_times",
     "process",
     "read_tags",
     "save_song",
@@ -475,6 +482,116 @@ class Song:
         """
 
 @final
+class Store:
+    """
+    A folder of arrays by content key, one safetensors file each; any number of processes may read and write it.
+
+    Example:
+        >>> store = Store("processed/features")                                                    # doctest: +SKIP
+        >>> store.put(Store.key(ogg_bytes, spec_json), {"mel": mel}, meta={})                      # doctest: +SKIP
+    """
+    def __new__(cls, /, root: str | os.PathLike[str]) -> Store:
+        """
+        The store in a folder, which is made if need be.
+
+        Raises:
+            OSError: the file system refused.
+        """
+    def __repr__(self, /) -> str: ...
+    def gather(
+        self,
+        /,
+        keys: collections.abc.Sequence[str],
+        starts: numpy.typing.NDArray[numpy.int64],
+        out: numpy.typing.NDArray[numpy.float32],
+        *,
+        names: collections.abc.Sequence[str],
+        lengths: numpy.typing.NDArray[numpy.int64] | None = None,
+        pad: float = 0.0,
+    ) -> None:
+        """
+        Fills a batch with windows of songs, in parallel.
+
+        Args:
+            keys: `[B]`, one key for each row of the batch.
+            starts: int64 `[B]`, the row (slot or frame) of the song that comes first; may be negative or beyond the end.
+            out: float32 `[B, T, C]`, C-contiguous, filled in place. C is the width of the arrays together.
+            names: the arrays, side by side in this order.
+            lengths: int64 `[B]`, rows wanted, at most T; all T if absent.
+            pad: what stands outside of the song and behind the length.
+
+        Raises:
+            StoreError: a key or an array that is not there, or another width than C.
+            ConfigError: shapes that do not fit one another, or `out` is not C-contiguous.
+            OSError: the file system refused.
+        """
+    def get(
+        self, /, key: str
+    ) -> dict[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]] | None:
+        """
+        The arrays of a key, as read-only views of the file, without a copy.
+
+        Returns:
+            float32 and float16 arrays by name; None if there is no file, or one that is cut short, of another key or damaged
+            in its header. `verify` reads the numbers as well.
+
+        Raises:
+            StoreError: not a key.
+            OSError: the file system refused.
+        """
+    @staticmethod
+    def key(source: bytes, spec_json: bytes) -> str:
+        """
+        Key of what follows from a source under some settings.
+
+        Args:
+            source: bytes of the audio file, or whatever else the content follows from.
+            spec_json: the settings, `AudioConfig.canonical()`; other bytes give another key, even if they mean the same.
+
+        Returns:
+            64 hexadecimal digits.
+        """
+    def meta(self, /, key: str) -> dict[str, str] | None:
+        """
+        What was put with the arrays of a key; None as for `get`.
+
+        Raises:
+            StoreError: not a key.
+            OSError: the file system refused.
+        """
+    def put(
+        self,
+        /,
+        key: str,
+        arrays: collections.abc.Mapping[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]],
+        *,
+        meta: dict[str, str],
+    ) -> None:
+        """
+        Writes the arrays of a key, whole or not at all, in place of what is there.
+
+        Args:
+            key: as `key` makes it.
+            arrays: C-contiguous float32 and float16 arrays by name.
+            meta: texts to keep with them.
+
+        Raises:
+            StoreError: not a key.
+            ConfigError: an array that is not C-contiguous.
+            OSError: the file system refused; nothing is left half-written.
+        """
+    def verify(self, /) -> list[str]:
+        """
+        Reads every byte of every file.
+
+        Returns:
+            Names of the files that are not as they were put, sorted.
+
+        Raises:
+            OSError: the file system refused.
+        """
+
+@final
 class TempoMap:
     """
     Where beats lie in time, and back: piecewise constant tempo.
@@ -671,6 +788,33 @@ def align(
         `index` int64 `[N]` of the beat or −1, `error_s` float64 `[N]` onset minus beat, `matched` bool `[N]`.
     """
 
+def beat_slots(
+    features: collections.abc.Mapping[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]],
+    tempo: TempoMap,
+    *,
+    spec_json: bytes,
+    audio_s: float,
+    grid_offset_beats: float = 0.0,
+) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
+    """
+    Features on the beat grid: slot k is their mean around beat `grid_offset_beats + k / slots_per_beat`, half way to its
+    neighbours; the lag of the onset rows is taken off.
+
+    Args:
+        features: `mel`, `onset` and `bands` as `features` gives them.
+        tempo: where the beats lie.
+        spec_json: `AudioConfig.canonical()`.
+        audio_s: length of the song; the last slot is the last whose centre it reaches.
+        grid_offset_beats: the beat of slot 0.
+
+    Returns:
+        `mel` `[slots, mels]`, `onset` `[slots]`, `bands` `[slots, b]`, all float32.
+
+    Raises:
+        ConfigError: not a valid spec, or features of another one.
+        AudioError: more slots than can be meant.
+    """
+
 def build_info() -> dict[str, str]:
     """
     What this build is.
@@ -801,6 +945,18 @@ def encode_vorbis(samples: numpy.typing.NDArray[numpy.float32], *, sample_rate_h
     Raises:
         AudioError: no samples.
         ConfigError: another shape or rate.
+def feature_widths(spec_json: bytes) -> dict[str, int]:
+    """
+    Width of each array of features under a spec; what a spec means is checked here.
+
+    Args:
+        spec_json: `AudioConfig.canonical()`.
+
+    Returns:
+        Numbers of one frame or slot: `mel`, `onset` (1) and `bands`.
+
+    Raises:
+        ConfigError: not a valid spec.
     """
 
 def features(
@@ -811,7 +967,7 @@ def features(
 
     Args:
         samples: float32 `[T]` at the spec's sample rate; what is not finite counts as 0.
-        spec_json: sizes and bands as JSON; `{}` takes the defaults (22 050 Hz, FFT 2048, hop 512, 80 mels).
+        spec_json: `AudioConfig.canonical()`.
 
     Returns:
         `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, all float32; frames = 1 + T // hop.
@@ -921,6 +1077,19 @@ def prepare_audio(
         ConfigError: an impossible pad or rate.
         LimitError: as `decode_audio`.
         OSError: the file system refused.
+def onset_times(onset: numpy.typing.NDArray[numpy.float32], spec_json: bytes) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Times of the onsets that the rows of onset strength show, their lag taken off.
+
+    Args:
+        onset: float32 `[frames]`, as `features` gives it.
+        spec_json: `AudioConfig.canonical()`.
+
+    Returns:
+        float64 `[N]`, seconds, rising.
+
+    Raises:
+        ConfigError: not a valid spec.
     """
 
 def process(
@@ -928,6 +1097,7 @@ def process(
     out: str | os.PathLike[str],
     *,
     spec_json: bytes,
+    audio_json: bytes | None = None,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], object] | None = None,
 ) -> dict[str, typing.Any]:
@@ -936,19 +1106,22 @@ def process(
 
     Args:
         root: a folder that holds packs (zips, or folders with an Info file), or one pack.
-        out: folder to write to; `tokens/` is made in it.
+        out: folder to write to; `tokens/` is made in it, and `features/` and `slots/` (as `Store` reads them) with audio.
         spec_json: `ProcessConfig` without `splits` and `threads`, as JSON.
+        audio_json: `AudioConfig.canonical()` to hear the songs as well; None leaves them.
         threads: 0 for `BEATWEAVER_THREADS` or all cores.
         progress: called with packs done and packs found, at most ten times a second.
 
     Returns:
         One column per field, one row per level (a pack that could not be read is one row): texts as lists, numbers as
         arrays. `fault_type` and `fault_message` say why a row could not be read, `filter` why it is not in the tokens,
-        `shard` and `row` where its tokens are (−1: nowhere). Further `shards` and `reused`: how many shards there are, and
+        `shard` and `row` where its tokens are (−1: nowhere). Of the sound: `audio_key` in `features/`, `slots_key` and `slots`
+        in `slots/` (empty and 0: not there), `audio_fault_type` and `audio_fault_message`, and lists with None where there
+        is no sound: `audio_s`, `audio_silent_share`, `audio_onset_share`, `audio_offset_ms`, `audio_shorter_than_map`. Further `shards` and `reused`: how many shards there are, and
         how many packs an earlier run had done.
 
     Raises:
-        ConfigError: `spec_json` is not valid.
+        ConfigError: `spec_json` or `audio_json` is not valid.
         MapError: no pack below `root`.
         OSError: the file system refused.
         KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.
