@@ -33,18 +33,15 @@ __all__ = [
     "decode_audio",
     "decode_audio_with_info",
     "encode_vorbis",
-    "features",
-    "load_song",
-    "load_song_bytes",
-    "play_facts",
-    "play_presets",
-    "play_rules",
-    "prepare_audio",
     "feature_widths",
     "features",
     "load_song",
     "load_song_bytes",
     "onset_times",
+    "play_facts",
+    "play_presets",
+    "play_rules",
+    "prepare_audio",
     "process",
     "read_tags",
     "save_song",
@@ -945,6 +942,8 @@ def encode_vorbis(samples: numpy.typing.NDArray[numpy.float32], *, sample_rate_h
     Raises:
         AudioError: no samples.
         ConfigError: another shape or rate.
+    """
+
 def feature_widths(spec_json: bytes) -> dict[str, int]:
     """
     Width of each array of features under a spec; what a spec means is checked here.
@@ -1012,6 +1011,21 @@ def load_song_bytes(data: bytes, *, name: str = "archive.zip") -> Song:
         LimitError: hostile input.
     """
 
+def onset_times(onset: numpy.typing.NDArray[numpy.float32], spec_json: bytes) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Times of the onsets that the rows of onset strength show, their lag taken off.
+
+    Args:
+        onset: float32 `[frames]`, as `features` gives it.
+        spec_json: `AudioConfig.canonical()`.
+
+    Returns:
+        float64 `[N]`, seconds, rising.
+
+    Raises:
+        ConfigError: not a valid spec.
+    """
+
 def play_facts(difficulty: Difficulty, tempo: TempoMap | None = None) -> dict[str, numpy.typing.NDArray[typing.Any]]:
     """
     The swings of a level: which hand, how fast, and whether its parity holds.
@@ -1077,19 +1091,6 @@ def prepare_audio(
         ConfigError: an impossible pad or rate.
         LimitError: as `decode_audio`.
         OSError: the file system refused.
-def onset_times(onset: numpy.typing.NDArray[numpy.float32], spec_json: bytes) -> numpy.typing.NDArray[numpy.float64]:
-    """
-    Times of the onsets that the rows of onset strength show, their lag taken off.
-
-    Args:
-        onset: float32 `[frames]`, as `features` gives it.
-        spec_json: `AudioConfig.canonical()`.
-
-    Returns:
-        float64 `[N]`, seconds, rising.
-
-    Raises:
-        ConfigError: not a valid spec.
     """
 
 def process(
