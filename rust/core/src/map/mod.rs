@@ -19,7 +19,7 @@ pub use info::{AudioData, AudioRegion, DifficultyInfo, Info, LoudnessRegion, RAN
 pub use json::{Extra, read_text};
 pub use song::{Category, Files, Level, Song, SongLosses};
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::timing::TempoMap;
 use crate::{Error, Limits, Place, Result, Warning};
@@ -540,12 +540,28 @@ pub(crate) use for_each_row_kind;
 pub fn read_level(bytes: &[u8], file: &str, limits: &Limits) -> Result<(Difficulty, Vec<Warning>)> {
     let (text, mut warnings) = json::read_text(bytes, file, limits)?;
     let cx = json::Cx::new(file, limits);
-    let level = json::parse(&LevelReader, &text, &cx)?;
+    let reader = LevelReader::default();
+    match json::parse(&reader, &text, &cx) {
+        Err(_) if reader.second.get() => {}
+        level => {
+            let level = level?;
+            warnings.extend(cx.into_warnings());
+            return Ok((level, warnings));
+        }
+    }
+    // Rare: both version fields are there, so which one holds has to be known before reading.
+    let cx = json::Cx::new(file, limits);
+    let level = json::parse(&LevelReader { both: true, ..LevelReader::default() }, &text, &cx)?;
     warnings.extend(cx.into_warnings());
     Ok((level, warnings))
 }
 
-struct LevelReader;
+/// Reads a level; unless it expects `both` version fields it stops at the second one.
+#[derive(Default)]
+struct LevelReader {
+    both: bool,
+    second: std::cell::Cell<bool>,
+}
 
 impl json::Reader for LevelReader {
     type Out = Difficulty;
@@ -567,8 +583,8 @@ impl json::Reader for LevelReader {
         let holds = |needle: &str| memchr::memmem::find(text.as_bytes(), needle.as_bytes()).is_some();
         // A file with both version fields is read by the newer one, whichever comes first.
         let other = match &stated {
-            Some((true, _)) if holds("\"version\"") && holds("\"colorNotes\"") => Some("version"),
-            Some((false, _)) if holds("\"_version\"") => Some("_version"),
+            Some((true, _)) if self.both && holds("\"colorNotes\"") => Some("version"),
+            Some((false, _)) if self.both => Some("_version"),
             _ => None,
         };
         if let Some((key, other)) = other.and_then(|key| json::peek(text, &[key])) {
@@ -579,7 +595,11 @@ impl json::Reader for LevelReader {
                 format!("both `_version` and `version` are stated; the fields of version {} were read", version.major)
             });
         }
-        d.deserialize_any(LevelVisitor { cx, version, stated: stated.is_some() })
+        let alone = stated
+            .as_ref()
+            .filter(|_| !self.both)
+            .map(|(old, _)| (if *old { "_version" } else { "version" }, &self.second));
+        d.deserialize_any(LevelVisitor { cx, version, stated: stated.is_some(), alone })
     }
 }
 
@@ -587,14 +607,21 @@ struct LevelVisitor<'a, 'c> {
     cx: &'a json::Cx<'c>,
     version: Version,
     stated: bool,
+    /// The version field that is to be the only one, and where to say that it is not.
+    alone: Option<(&'static str, &'a std::cell::Cell<bool>)>,
 }
 
 /// Feeds every member to the reader of one version.
 macro_rules! read_members {
-    ($map:ident, $cx:expr, $level:ident) => {
+    ($map:ident, $cx:expr, $level:ident, $alone:expr) => {
         let mut known: Vec<std::borrow::Cow<str>> = Vec::new();
         while let Some(key) = $map.next_key_seed(json::Key)? {
             if key == "version" || key == "_version" {
+                let alone: Option<(&str, &std::cell::Cell<bool>)> = $alone;
+                if let Some((_, second)) = alone.filter(|(stated, _)| *stated != key) {
+                    second.set(true);
+                    return Err(A::Error::custom("two versions"));
+                }
                 $map.next_value::<serde::de::IgnoredAny>()?;
             } else if !$level.member(&key, $cx, &mut $map)? {
                 $level.keep(&key, &mut $map)?;
@@ -620,23 +647,23 @@ impl<'de> Visitor<'de> for LevelVisitor<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Difficulty, A::Error> {
-        let Self { cx, version, stated } = self;
+        let Self { cx, version, stated, alone } = self;
         let (level, recognised) = match version.major {
             1 | 2 => {
                 let mut level = v2::LevelV2::new(version);
-                read_members!(map, cx, level);
+                read_members!(map, cx, level, alone);
                 let recognised = level.recognised;
                 (level.finish(), recognised)
             }
             3 => {
                 let mut level = v3::LevelV3::new(version);
-                read_members!(map, cx, level);
+                read_members!(map, cx, level, alone);
                 let recognised = level.recognised;
                 (level.finish(cx), recognised)
             }
             _ => {
                 let mut level = v4::LevelV4::default();
-                read_members!(map, cx, level);
+                read_members!(map, cx, level, alone);
                 let recognised = level.recognised;
                 (level.finish(version, cx), recognised)
             }
@@ -682,7 +709,7 @@ impl Difficulty {
                     }
                     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<v4::LightsV4, A::Error> {
                         let mut lights = v4::LightsV4::default();
-                        read_members!(map, self.0, lights);
+                        read_members!(map, self.0, lights, None);
                         if !lights.recognised && !nothing_unknown(&lights.extra.clone().finish()) {
                             let problem =
                                 "found none of a light show's lists, expected a light show of version 4".into();
