@@ -1,0 +1,157 @@
+"""Learning of the rhythm weights: which slots of the grid people place notes on, given the sound and the density.
+
+    python benchmarks/rhythm_fit.py [--shared ../shared] [--write]
+
+One logistic model for Expert and Expert+, one for the easier difficulties, fitted on split train (maps with one tempo
+that pass the onset check) on the maps' own grid; the density given is the map's own count in each bar. `val` is only
+reported: F1 of onsets at 50 ms when each bar takes its best slots to the map's count, beside the metronomes and the
+plain flux. --write puts the weights where the package reads them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import timing as bench
+
+from beatweaver import _native, rhythm, structure, timing
+
+HARD = (7, 9)
+
+
+def songs(shared: Path, cache: Path, splits: set[str]):
+    """Each map's sound on its own grid, and the onset slots of its difficulties by rank."""
+    for item in bench.map_items(shared, splits):
+        if item.offset_s is None:
+            continue
+        kept = cache / f"{item.name}.npz"
+        if kept.exists():
+            data = np.load(kept)
+            envelope = timing.Envelope(**{k: (float(v) if v.ndim == 0 else v) for k, v in data.items()})
+        else:
+            envelope = timing.onset_envelope(bench.samples_of(item, cache))
+            np.savez(kept, **{k: getattr(envelope, k) for k in envelope.__slots__})
+        beat_s = 60.0 / item.bpm
+        first = item.offset_s % beat_s
+        regions = ((first, 0.0, item.bpm),)
+        empty = np.zeros(0)
+        grid = timing.Grid(
+            bpm=item.bpm,
+            offset_s=first,
+            metre=4,
+            confidence=1.0,
+            regions=regions,
+            beats_s=empty,
+            downbeats_s=empty,
+            candidates=(),
+        )
+        sound = structure.listen(envelope, grid)
+        levels = []
+        for level in _native.load_song(item.audio[0]).difficulties:
+            notes = level.notes()
+            if level.characteristic == "Standard" and len(notes["beat"]) >= 50:
+                levels.append((level.rank, level.name, np.unique(np.round(notes["time"], 3))))
+        yield item, sound, levels
+
+
+def f1(reference_s: np.ndarray, found_s: np.ndarray, window_s: float = 0.05) -> float:
+    import mir_eval
+
+    return float(mir_eval.onset.f_measure(reference_s, found_s, window=window_s)[0]) if len(found_s) else 0.0
+
+
+def on_slots(sound: structure.Sound, times_s: np.ndarray) -> np.ndarray:
+    slots = np.round(sound.grid.beat(times_s) * timing.SLOTS_PER_BEAT).astype(int)
+    return np.unique(slots[(slots >= 0) & (slots < len(sound.flux))])
+
+
+def counts(sound: structure.Sound, slots: np.ndarray) -> np.ndarray:
+    return np.bincount(slots // sound.bar_slots, minlength=sound.bars).astype(float)
+
+
+def fit(columns: list[np.ndarray], target: list[np.ndarray], ridge: float = 1.0) -> np.ndarray:
+    """Logistic weights, the first one for the constant; ridge on standardised columns; Newton's method."""
+    x = np.concatenate(columns)
+    y = np.concatenate(target)
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-9
+    x = np.concatenate([np.ones((len(x), 1)), (x - mean) / scale], axis=1)
+    w = np.zeros(x.shape[1])
+    penalty = np.full(len(w), ridge)
+    penalty[0] = 0.0
+    for _ in range(12):
+        p = 1.0 / (1.0 + np.exp(-(x @ w)))
+        h = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty) + 1e-6 * np.eye(len(w))
+        w -= np.linalg.solve(h, x.T @ (p - y) + penalty * w)
+    out = np.concatenate([[0.0], w[1:] / scale])
+    out[0] = w[0] - (mean * out[1:]).sum()
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    root = Path(__file__).resolve().parents[1]
+    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("BEATWEAVER_CORPUS", root.parent / "shared")))
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "beatweaver-rhythm")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    options.cache.mkdir(exist_ok=True)
+    rows: dict[str, tuple[list, list]] = {"easy": ([], []), "hard": ([], [])}
+    for _, sound, levels in songs(options.shared, options.cache, {"train"}):
+        for rank, _, times in levels:
+            slots = on_slots(sound, times)
+            bar_counts = counts(sound, slots)
+            density = np.repeat(np.maximum(bar_counts, 0.25) / sound.bar_slots, sound.bar_slots)
+            played = np.repeat(bar_counts > 0, sound.bar_slots)
+            y = np.zeros(len(sound.flux))
+            y[slots] = 1.0
+            name = "hard" if rank in HARD else "easy"
+            rows[name][0].append(rhythm.slot_columns(sound, density)[played])
+            rows[name][1].append(y[played])
+    weights = {name: fit(*pair) for name, pair in rows.items()}
+    table = []
+    for item, sound, levels in songs(options.shared, options.cache, {"val"}):
+        for rank, name, times in levels:
+            if rank not in HARD:
+                continue
+            slots = on_slots(sound, times)
+            bar_counts = counts(sound, slots)
+            density = np.repeat(np.maximum(bar_counts, 0.25) / sound.bar_slots, sound.bar_slots)
+            w = weights["hard"]
+            odds = rhythm.slot_columns(sound, density) @ w[1:] + w[0]
+            slot_s = sound.grid.seconds(np.arange(len(odds)) / timing.SLOTS_PER_BEAT)
+            style = replace(rhythm.STYLES[name], gap_s=0.05)
+            found, _ = rhythm._choose_bars(sound, odds, bar_counts, slot_s, style.gap_s)  # noqa: SLF001
+            flux = np.log1p(sound.flux.sum(axis=1))
+            flux[np.arange(len(flux)) % 3 != 0] = -np.inf
+            order = np.argsort(-flux)[: len(slots)]
+            span = (slot_s >= times[0] - 0.01) & (slot_s <= times[-1] + 0.01)
+            place = np.arange(len(odds)) % timing.SLOTS_PER_BEAT
+            total = len(slots)
+            best = np.argsort(-np.where(span, odds, -np.inf))[:total]
+            table.append(
+                (
+                    f1(times, slot_s[found]),
+                    f1(times, np.sort(slot_s[best])),
+                    f1(times, np.sort(slot_s[order])),
+                    f1(times, slot_s[span & (place % 6 == 0)]),
+                    f1(times, slot_s[span & (place % 3 == 0)]),
+                )
+            )
+            print(item.name, name, *(f"{v:.3f}" for v in table[-1]))
+    print("mean: bars, odds, flux, metronome 1/2, 1/4:", *(f"{v:.3f}" for v in np.mean(table, axis=0)))
+    if options.write:
+        out = root / "python/beatweaver/weights/classic/rhythm.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        rounded = {name: [round(float(v), 4) for v in w] for name, w in weights.items()}
+        out.write_text(json.dumps({"weights": rounded}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
