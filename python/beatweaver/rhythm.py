@@ -131,9 +131,16 @@ def _log_odds(sound: Sound, density: F64, difficulty: str) -> F64:
 
 
 def compose(
-    sound: Sound, plan: Plan, difficulty: str, rng: np.random.Generator, *, within: Rhythm | None = None
+    sound: Sound,
+    plan: Plan,
+    difficulty: str,
+    rng: np.random.Generator,
+    *,
+    within: Rhythm | None = None,
+    first_s: float = 0.0,
+    last_s: float = np.inf,
 ) -> Rhythm:
-    """Rhythm of one difficulty to its plan; with `within`, of slots that are onsets there."""
+    """Rhythm of one difficulty to its plan, from `first_s` to `last_s`; with `within`, of slots that are onsets there."""
     style = STYLES[difficulty]
     seconds = np.diff(sound.bar_seconds())
     per_onset = 1.0 + style.doubles
@@ -145,6 +152,7 @@ def compose(
         kept[within.slot] = odds[within.slot] + 0.5 * within.weight
         odds = kept
     slot_s = sound.grid.seconds(np.arange(len(odds)) / SLOTS_PER_BEAT)
+    odds[(slot_s < first_s) | (slot_s > last_s)] = -np.inf
     chosen, source = _choose_bars(sound, odds, wanted, slot_s, style.gap_s)
     slot = np.flatnonzero(chosen)
     hands = _hands(slot, slot_s[slot], odds[slot], sound.bar_slots, source, style, rng)
