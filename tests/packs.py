@@ -14,6 +14,9 @@ from beatweaver import Difficulty, save_song
 AUDIO = (Path(__file__).resolve().parent / "golden" / "pack" / "quiet.ogg").read_bytes()
 """A real Ogg Vorbis file of 21 s."""
 BPM = 120.0
+NJS = 14.0
+SPAWN_OFFSET_BEATS = -0.5
+"""With these, notes appear 21 m away and are seen 0.75 s before they are cut."""
 
 
 def cover(pixels: int = 256) -> bytes:
@@ -28,10 +31,13 @@ def cover(pixels: int = 256) -> bytes:
 
 
 def level(name: str = "Hard", characteristic: str = "Standard", **groups: Any) -> Difficulty:
-    """A level of the given groups; without any it has eight notes from beat 4 on."""
+    """A level of the given groups; without any it has eight notes from beat 4 on, which play well, and some light."""
     if not groups:
-        groups = {"notes": {"beat": range(4, 12), "x": [1, 2] * 4, "color": [0, 1] * 4, "cut": [1] * 8}}
-    return Difficulty.from_arrays(characteristic=characteristic, name=name, bpm=BPM, njs=14, **groups)
+        color = [0, 1] * 4 if characteristic != "OneSaber" else [1] * 8
+        cut = [1, 1, 0, 0] * 2 if characteristic != "OneSaber" else [1, 0] * 4
+        lights = {"beat": range(4, 34, 2), "kind": [1] * 15, "value": [1] * 15}
+        groups = {"notes": {"beat": range(4, 12), "x": [1, 2] * 4, "color": color, "cut": cut}, "lights": lights}
+    return Difficulty.from_arrays(characteristic=characteristic, name=name, bpm=BPM, njs=NJS, spawn_offset_beats=SPAWN_OFFSET_BEATS, **groups)
 
 
 def save(path: Path, *levels: Difficulty, version: Literal[2, 3, 4] = 3, title: str = "Example") -> Path:

@@ -172,14 +172,22 @@ def inspect(output: Output, map: Path) -> ExitCode:  # noqa: A002 - click names 
 
 @command
 @_map_argument
-def check(output: Output, map: Path) -> ExitCode:  # noqa: A002
-    """Check whether BeatSaver would take the level MAP: a folder, a zip or an Info file.
+@click.option(
+    "--preset",
+    type=click.Choice(["default", "beginner", "scoresaber", "beatleader"]),
+    default="default",
+    show_default=True,
+    help="Whose standards the play is held against.",
+)
+def check(output: Output, map: Path, preset: str) -> ExitCode:  # noqa: A002
+    """Check the level MAP: would BeatSaver take it, and does it play well? MAP is a folder, a zip or an Info file.
 
-    Also shows what keeps it from being ranked and what most likely is a mistake. Exit code 1 if it would be refused.
+    Also shows what keeps it from being ranked and what most likely is a mistake. Exit code 1 if it would be refused, or
+    if something in it cannot be played as it should.
     """
     from beatweaver import maps, report
 
-    document = maps.check(map)
+    document = maps.check(map, preset=cast("maps.Preset", preset))
     output.result(document, lambda: report.checked(output, document))
     return ExitCode.OK if document["ok"] else ExitCode.FINDINGS
 

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from beatweaver._native import Difficulty, check_song, convert_song, load_song
+from beatweaver._native import Difficulty, check_rules, check_song, convert_song, load_song
 
-__all__ = ["Checked", "Converted", "Inspected", "check", "convert", "inspect"]
+__all__ = ["Checked", "Converted", "Inspected", "Preset", "check", "convert", "inspect"]
+
+Preset = Literal["default", "beginner", "scoresaber", "beatleader"]
 
 Severity = Literal["error", "rank", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "rank", "warning", "info")
@@ -107,7 +109,10 @@ class Inspected(TypedDict):
 
 
 class Finding(TypedDict):
-    """What one rule has to say; `count` is above 1 where more of the same were folded into it."""
+    """What one rule has to say; `count` is above 1 where more of the same were folded into it.
+
+    `where` is a JSON pointer; of the rules of play it is the object in words.
+    """
 
     rule: str
     severity: Severity
@@ -122,9 +127,14 @@ class Finding(TypedDict):
 
 
 class Checked(TypedDict):
-    """The document of `beatweaver check --json`; `counts` holds every severity, folded findings counted one by one."""
+    """The document of `beatweaver check --json`; `counts` holds every severity, folded findings counted one by one.
+
+    `refused`: an error is among the findings about the files, so that BeatSaver would not take the level.
+    """
 
     ok: bool
+    refused: bool
+    preset: Preset | None
     counts: dict[Severity, int]
     findings: list[Finding]
 
@@ -183,27 +193,32 @@ def inspect(path: str | os.PathLike[str]) -> Inspected:
     }
 
 
-def check(path: str | os.PathLike[str]) -> Checked:
-    """Would BeatSaver take this level, and does it say what its format allows?
+def check(path: str | os.PathLike[str], *, preset: Preset | None = "default") -> Checked:
+    """Would BeatSaver take this level, does it say what its format allows, and does it play well?
 
     Args:
         path: a folder, a zip, or an Info file.
+        preset: whose standards the play is held against; None to look at the files only.
 
     Returns:
-        The document. `ok` is True when no finding has the severity "error"; docs/findings.md lists the rules.
+        The document. `ok` is True when no finding has the severity "error". docs/findings.md lists the rules about files,
+        docs/rules.md those of play.
 
     Raises:
         MapError: no level there.
+        ConfigError: no such preset.
         OSError: the file system refused.
 
     Example:
         >>> {finding["rule"] for finding in check("my map.zip")["findings"]}  # doctest: +SKIP
     """
-    findings = cast("list[Finding]", check_song(path))
+    findings = cast("list[Finding]", check_song(path, preset=preset))
+    of_files = {rule for rule, _, _ in check_rules()}
     counts: dict[Severity, int] = dict.fromkeys(SEVERITIES, 0)
     for finding in findings:
         counts[finding["severity"]] += finding["count"]
-    return {"ok": counts["error"] == 0, "counts": counts, "findings": findings}
+    refused = any(finding["severity"] == "error" and finding["rule"] in of_files for finding in findings)
+    return {"ok": counts["error"] == 0, "refused": refused, "preset": preset, "counts": counts, "findings": findings}
 
 
 def convert(path: str | os.PathLike[str], out: str | os.PathLike[str], *, to: Literal[2, 3, 4]) -> Converted:

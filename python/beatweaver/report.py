@@ -92,8 +92,10 @@ def checked(output: Output, document: Checked) -> None:
     )
     if cut:
         output.line("Not everything is shown: --json lists it all.")
-    if not document["ok"]:
+    if document["refused"]:
         output.line(f"{told}. BeatSaver would refuse it.", style="bold red")
+    elif not document["ok"]:
+        output.line(f"{told}. BeatSaver would take it, but it does not play as it should.", style="bold red")
     else:
         output.line(f"{told or 'no findings'}. Nothing that BeatSaver would refuse.", style="bold green")
 
@@ -241,8 +243,12 @@ def _place(finding: Finding) -> str:
     """Where a mapper finds it in an editor, else where it stands in the file."""
     if finding["beat"] is None:
         return finding["where"]
-    time = "" if finding["time_s"] is None else f" ({_clock(finding['time_s'], digits=2)})"
-    return f"beat {finding['beat']:.7g}{time}"
+    # The object in words, where it is not a pointer into the file.
+    words = [] if finding["where"].startswith("/") else [finding["where"]]
+    if finding["time_s"] is not None:
+        words.insert(0, _clock(finding["time_s"], digits=2) or "")
+    told = "; ".join(filter(None, words))
+    return f"beat {finding['beat']:.7g}" + (f" ({told})" if told else "")
 
 
 def _some(items: Sequence[str], shown: int) -> list[str]:

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import packs
 import pytest
 from click.testing import CliRunner, Result
 
-from beatweaver import maps
+from beatweaver import _native, maps
 from beatweaver.cli import main
+from beatweaver.errors import ConfigError
 
 NUMBER = (int, float)
 TEXT = str
@@ -69,6 +71,8 @@ INSPECTED: dict[str, Any] = {
 }
 CHECKED: dict[str, Any] = {
     "ok": bool,
+    "refused": bool,
+    "preset": TEXT,
     "counts": {"error": int, "rank": int, "warning": int, "info": int},
     "findings": [
         {
@@ -230,7 +234,8 @@ def test_many_tempo_changes_are_summed_up(tmp_path: Path) -> None:
 def test_check_finds_nothing_in_a_good_level(good: Path) -> None:
     result = run("check", good, "--json")
     read = document(result, CHECKED)
-    assert read == {"ok": True, "counts": {"error": 0, "rank": 0, "warning": 0, "info": 0}, "findings": []}
+    counts = {"error": 0, "rank": 0, "warning": 0, "info": 0}
+    assert read == {"ok": True, "refused": False, "preset": "default", "counts": counts, "findings": []}
     assert result.exit_code == 0
     people = run("check", good)
     assert (people.exit_code, people.stdout) == (0, "no findings. Nothing that BeatSaver would refuse.\n")
@@ -244,9 +249,11 @@ def test_check_groups_by_severity_then_level_then_rule(tmp_path: Path) -> None:
     read = document(result, CHECKED)
     assert result.exit_code == 1
     assert read["ok"] is False
-    assert read["counts"]["error"] == 31
     assert read["counts"] == maps.check(path)["counts"]
-    assert {finding["severity"] for finding in read["findings"]} == {"error", "warning", "info"}
+    files = maps.check(path, preset=None)
+    assert files["counts"]["error"] == 31
+    assert {finding["severity"] for finding in files["findings"]} == {"error", "warning", "info"}
+    assert read["findings"][: len(files["findings"])] == files["findings"]
 
     people = run("check", path)
     assert (people.exit_code, people.stderr) == (1, "")
@@ -255,10 +262,12 @@ def test_check_groups_by_severity_then_level_then_rule(tmp_path: Path) -> None:
     assert heads == [
         "error: the song",
         "error: Hard",
+        "obstacle to ranking: Hard",
         "warning: Hard",
         "remark: the song",
         "Not everything is shown: --json lists it all.",
-        f"31 errors, {read['counts']['warning']} warnings, 1 remark. BeatSaver would refuse it.",
+        f"{read['counts']['error']} errors, {read['counts']['rank']} obstacles to ranking, "
+        f"{read['counts']['warning']} warnings, 1 remark. BeatSaver would refuse it.",
     ]
     assert "  beat-outside-song (30)\n    a note at beat 900 lies outside the song" in shown
     assert "      Hard.dat: beat 900 (7:30.00)\n" in shown
@@ -271,7 +280,62 @@ def test_advice_alone_is_no_failure(tmp_path: Path) -> None:
     assert maps.check(path)["ok"] is True
     people = run("check", path)
     assert people.exit_code == 0
-    assert people.stdout.endswith("\n1 remark. Nothing that BeatSaver would refuse.\n")
+    assert people.stdout.endswith(" 1 remark. Nothing that BeatSaver would refuse.\n")
+
+
+# ----------------------------------------------------------------------------------------------------------------- play
+
+
+def stiff(name: str = "Hard", **groups: Any) -> Any:
+    """A level whose left hand cuts down again and again."""
+    beats = np.arange(4, 36, 2)
+    notes = {"beat": beats, "x": np.full(len(beats), 1), "cut": np.ones(len(beats), int)}
+    return packs.level(name, notes=notes, **groups)
+
+
+def test_check_reports_play_by_level_with_time_place_and_advice(tmp_path: Path) -> None:
+    path = packs.save(tmp_path / "stiff.zip", stiff())
+    read = document(run("check", path, "--json"), CHECKED)
+    breaks = [f for f in read["findings"] if f["rule"] == "parity-break"]
+    assert [f["beat"] for f in breaks] == list(range(6, 36, 2)), "all of them, none folded"
+    assert (breaks[0]["time_s"], breaks[0]["where"], breaks[0]["severity"]) == (3.0, "left", "error")
+    assert (read["ok"], read["refused"]) == (False, False)
+
+    people = run("check", path)
+    assert people.exit_code == 1
+    assert "error: Hard\n  parity-break (15)\n    the left hand cannot swing on" in " ".join(people.stdout.split(" "))
+    assert "beat 6 (0:03.00; left), beat 8 (0:04.00; left)" in " ".join(people.stdout.split())
+    assert "BeatSaver would take it, but it does not play as it should." in " ".join(people.stdout.split())
+
+
+def test_a_preset_chooses_the_rules(tmp_path: Path) -> None:
+    path = packs.save(tmp_path / "stiff.zip", stiff())
+    rules = {
+        preset: {f["rule"] for f in document(run("check", path, "--json", "--preset", preset), CHECKED)["findings"]}
+        for preset in _native.play_presets()
+    }
+    assert {preset for preset, found in rules.items() if "parity-break" in found} == {"default", "beginner"}
+    refused = run("check", path, "--preset", "nobody")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    with pytest.raises(ConfigError, match="expected one of default, beginner"):
+        maps.check(path, preset="nobody")  # type: ignore[arg-type]
+
+
+def test_steps_between_levels_are_judged(tmp_path: Path) -> None:
+    hard = packs.level("Hard", notes={"beat": np.arange(4, 36, 0.25), "color": [0, 1] * 64, "x": [1, 2] * 64})
+    path = packs.save(tmp_path / "steep.zip", packs.level("Easy"), hard)
+    found = [f for f in maps.check(path)["findings"] if f["rule"] == "progression"]
+    assert [f["difficulty"] for f in found] == ["Easy"]
+    assert not [f for f in maps.check(path, preset="beginner")["findings"] if f["rule"] == "progression"]
+
+
+def test_what_a_mod_moves_is_not_judged(modded: Path) -> None:
+    level = {"_version": "2.6.0", "_notes": [packs.note(4), packs.note(5)], "_obstacles": [], "_events": []}
+    needs = packs.entry("Hard", 5, _customData={"_requirements": ["Noodle Extensions"]})
+    sets = [{"_beatmapCharacteristicName": "Standard", "_difficultyBeatmaps": [needs]}]
+    path = packs.raw(modded.parent / "noodle", {"Hard.dat": level}, _difficultyBeatmapSets=sets)
+    rules = {rule["rule"] for rule in _native.play_rules()}
+    assert [f["rule"] for f in maps.check(path)["findings"] if f["rule"] in rules] == ["play-not-judged"]
 
 
 # -------------------------------------------------------------------------------------------------------------- convert
@@ -342,7 +406,7 @@ def test_an_old_level_converts_into_one_that_is_accepted(tmp_path: Path) -> None
     source = packs.raw(tmp_path / "old", {"Hard.json": level, "Expert.json": level, "info.json": info})
     (source / "Info.dat").unlink()
     (source / "Hard.dat").unlink()
-    [finding] = maps.check(source)["findings"]
+    [finding] = maps.check(source, preset=None)["findings"]
     assert finding["rule"] == "v1-not-uploadable"
     for version in (2, 3, 4):
         out = tmp_path / f"v{version}"

@@ -68,6 +68,27 @@ def test_every_rule_is_on_the_page(root: Path) -> None:
     assert page.read_text("utf-8") == wanted, "docs/findings.md is out of date: UPDATE_SNAPSHOTS=1 writes it anew"
 
 
+def test_every_rule_of_play_is_on_the_page(root: Path) -> None:
+    page = root / "docs" / "rules.md"
+    before, heading, _ = page.read_text("utf-8").partition("## Rules\n")
+    assert heading
+    presets = _native.play_presets()
+    order = ("error", "rank", "warning", "info")
+    rows = []
+    for rule in sorted(_native.play_rules(), key=lambda rule: order.index(rule["severity"])):
+        columns = []
+        for at, preset in enumerate(presets):
+            numbers = [f"{name} {values[at]:g}" for name, values in rule["limits"].items()]
+            columns.append("<br>".join(numbers) or "yes" if preset in rule["presets"] else "-")
+        told = ("as default" if at and column == columns[0] else column for at, column in enumerate(columns))
+        rows.append(f"| `{rule['rule']}` | {rule['severity']} | {rule['about']} | {' | '.join(told)} | {rule['source']} |\n")
+    head = f"| rule | severity | what breaks it | {' | '.join(presets)} | from |\n"
+    wanted = f"{before}{heading}\n{head}|{' --- |' * (len(presets) + 4)}\n{''.join(rows)}"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        page.write_text(wanted, "utf-8")
+    assert page.read_text("utf-8") == wanted, "docs/rules.md is out of date: UPDATE_SNAPSHOTS=1 writes it anew"
+
+
 def _readme_level(path: Path) -> Path:
     shared: dict[str, Any] = {
         "tempo": {"beat": [20], "bpm": [140]},

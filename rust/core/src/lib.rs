@@ -1,13 +1,14 @@
 //! The work behind BeatWeaver, without Python: maps, clock, tokens, audio, features and rules of play.
 //!
 //! Floors, lowest first; a module uses only what stands above it in this list:
-//! [`error`] → [`timing`], [`store`], [`audio`] → [`map`], [`features`] → [`tokens`] → [`corpus`].
+//! [`error`] → [`timing`], [`store`], [`audio`] → [`map`], [`features`] → [`tokens`], [`play`] → [`corpus`].
 
 pub mod audio;
 pub mod corpus;
 pub mod error;
 pub mod features;
 pub mod map;
+pub mod play;
 pub mod replay;
 pub mod store;
 pub mod timing;

@@ -6,6 +6,7 @@ mod door;
 mod error;
 mod info;
 mod map;
+mod play;
 mod rows;
 mod tokens;
 
@@ -24,6 +25,8 @@ mod _native {
     use super::map::{
         Difficulty, Song, TempoMap, align, check_rules, check_song, convert_song, load_song, load_song_bytes, save_song,
     };
+    #[pymodule_export]
+    use super::play::{PlayState, play_facts, play_presets, play_rules};
     #[pymodule_export]
     use super::tokens::{Grammar, Vocab};
 }

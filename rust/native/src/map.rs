@@ -11,6 +11,7 @@ use std::sync::Arc;
 use beatweaver_core::map::pack::{self, Pack};
 use beatweaver_core::map::rules::{self, check_upload};
 use beatweaver_core::map::{self as core_map, Boost, Category, Extra, Major};
+use beatweaver_core::play;
 use beatweaver_core::timing::{self, Region};
 use beatweaver_core::{Error, Limits, Place, Warning};
 use numpy::{AllowTypeChange, IntoPyArray, PyArrayLike1, PyArrayLikeDyn};
@@ -964,22 +965,41 @@ pub(crate) fn convert_song(
     losses(py, &lost, &unread)
 }
 
-/// Would BeatSaver take it, and do its files say what the format allows?
+/// Would BeatSaver take it, do its files say what the format allows, and, if a preset is named, does it play well?
 ///
 /// Args:
 ///     path: the pack.
+///     preset: one of `play_presets()`, whose rules of play the levels are held against; None for files only.
 ///
 /// Returns:
-///     Findings: `rule`, `severity` (`error`, `rank`, `warning`, `info`), `characteristic`, `difficulty`, `file`, `where`,
-///     `beat`, `time_s`, `message`, `count` each.
+///     Findings: `rule`, `severity` (`error`, `rank`, `warning`, `info`), `characteristic`, `difficulty`, `file`, `where` (a JSON
+///     pointer; of the rules of play the object in words), `beat`, `time_s`, `message`, `count` each. Those of the files come
+///     first; those of play are never folded.
 ///
 /// Raises:
 ///     MapError: no level there.
+///     ConfigError: no such preset.
 ///     OSError: the file system refused.
 #[pyfunction]
-#[pyo3(signature = (path: "str | os.PathLike[str]") -> "list[dict[str, typing.Any]]")]
-pub(crate) fn check_song(py: Python<'_>, path: PathBuf) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    let findings = door::run(py, 0, move || check_upload(&Pack::open(&path, &Limits::default())?))?;
+#[pyo3(signature = (
+    path: "str | os.PathLike[str]", *, preset: "str | None" = None
+) -> "list[dict[str, typing.Any]]")]
+pub(crate) fn check_song<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    preset: Option<&str>,
+) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let preset = preset.map(|name| crate::play::preset(py, name)).transpose()?;
+    let findings = door::run(py, 0, move || {
+        let limits = Limits::default();
+        let pack = Pack::open(&path, &limits)?;
+        let mut findings = check_upload(&pack)?;
+        if let Some(preset) = preset {
+            // A pack that cannot be read has findings that say why.
+            findings.extend(play::check(&pack, &limits, preset).unwrap_or_default());
+        }
+        Ok(findings)
+    })?;
     findings
         .into_iter()
         .map(|f| {
@@ -999,7 +1019,7 @@ pub(crate) fn check_song(py: Python<'_>, path: PathBuf) -> PyResult<Vec<Bound<'_
         .collect()
 }
 
-/// Every rule that `check_song` knows.
+/// Every rule of `check_song` about files; those of play are in `play_rules`.
 ///
 /// Returns:
 ///     `(rule, severity, what it is about)` each.

@@ -55,7 +55,7 @@ impl Severity {
 /// One thing a rule has to say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// Stable kebab-case name of the rule, one of [`rules`].
+    /// Stable kebab-case name of the rule, one of [`rules`], or a rule of play.
     pub rule: &'static str,
     /// How bad it is.
     pub severity: Severity,
@@ -65,7 +65,7 @@ pub struct Finding {
     pub difficulty: Option<String>,
     /// File, as the pack names it.
     pub file: String,
-    /// JSON pointer inside the file; empty for the whole file.
+    /// JSON pointer inside the file, or of the rules of play the object in words; empty for the whole file or level.
     pub place: String,
     /// Beat of the object.
     pub beat: Option<f64>,
