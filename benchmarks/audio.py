@@ -4,10 +4,11 @@
 
 All figures are processor seconds of one process, so that libraries which start threads gain nothing by it; each song's
 figure is the best of the rounds. `decode` is bytes to mono at the file's own rate, `+resample` goes to 22.05 kHz,
-`+features` adds log-mel, onset strength and four band fluxes.
+`+features` adds log-mel, onset strength and four band fluxes. Last, the composed song is made and encoded.
 """
 
 import argparse
+import io
 import itertools
 import json
 import os
@@ -20,7 +21,7 @@ import librosa
 import numpy as np
 import soundfile
 
-from beatweaver import _native
+from beatweaver import _native, audio, demo
 
 RATE_HZ = 22_050
 BAND_EDGES_HZ = [0.0, 200.0, 800.0, 3200.0, 11025.0]
@@ -59,6 +60,31 @@ def peer_features(path: Path, hop: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     slices = [slice(int(low), int(high)) for low, high in itertools.pairwise(edges)]
     bands = librosa.onset.onset_strength_multi(S=mel_db, sr=RATE_HZ, hop_length=hop, channels=slices)
     return mel_db, onset, bands
+
+
+def peer_encoded(song: demo.DemoSong) -> None:
+    """The song as Vorbis by libsndfile and libvorbis."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", song.sample_rate_hz, 2, "VORBIS", format="OGG", compression_level=0.5) as out:
+        for start in range(0, len(song.samples), 1 << 16):  # it overflows its stack with a whole song at once
+            out.write(song.samples[start : start + (1 << 16)])
+
+
+def measure_song(rounds: int) -> None:
+    """Prints how many times real time it takes to make the file of a level."""
+    song = demo.compose()
+    ogg = song.ogg()
+    seconds = len(song.samples) / song.sample_rate_hz
+    works: dict[str, Callable[[], object]] = {
+        "compose": demo.compose,
+        "encode": song.ogg,
+        "encode by libsndfile": lambda: peer_encoded(song),
+        "prepare, copied": lambda: audio.prepare(ogg),
+        "prepare, encoded": lambda: audio.prepare(ogg, pad_s=0.1),
+    }
+    for name, work in works.items():
+        took = best(work, rounds)
+        print(f"{name:34} {took:7.3f} s for {seconds:.1f} s of song, {seconds / took:.0f} x real time")
 
 
 def main() -> int:
@@ -111,6 +137,7 @@ def main() -> int:
         f", {totals[2] / totals[0]:.2f} x native decode at the file's rate, {audio_seconds / totals[2]:.0f} x real time"
     )
     print(f"soundfile + librosa take {totals[5] / totals[2]:.2f} x as long")
+    measure_song(rounds)
     return 0
 
 

@@ -29,10 +29,13 @@ __all__ = [
     "convert_song",
     "decode_audio",
     "decode_audio_with_info",
+    "encode_vorbis",
     "features",
     "load_song",
     "load_song_bytes",
+    "prepare_audio",
     "process",
+    "read_tags",
     "save_song",
     "thread_count",
 ]
@@ -663,6 +666,22 @@ def decode_audio_with_info(
         OSError: the file system refused.
     """
 
+def encode_vorbis(samples: numpy.typing.NDArray[numpy.float32], *, sample_rate_hz: int) -> bytes:
+    """
+    Encodes samples as Ogg Vorbis of quality 5, without tags; equal samples give equal bytes on one machine.
+
+    Args:
+        samples: float32 `[T]` or `[T, channels]` of one or two channels; what is not finite counts as 0.
+        sample_rate_hz: their rate, 8 000 to 192 000.
+
+    Returns:
+        The file; decoded it has exactly T samples, the first at time 0.
+
+    Raises:
+        AudioError: no samples.
+        ConfigError: another shape or rate.
+    """
+
 def features(
     samples: numpy.typing.NDArray[numpy.float32], spec_json: bytes
 ) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
@@ -716,6 +735,36 @@ def load_song_bytes(data: bytes, *, name: str = "archive.zip") -> Song:
         LimitError: hostile input.
     """
 
+def prepare_audio(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    pad_s: float = 0.0,
+    sample_rate_hz: int = 22050,
+    max_seconds: float = 1800.0,
+) -> tuple[bytes, numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]:
+    """
+    Makes the Ogg Vorbis file of a level from any song, and decodes that very file for analysis.
+
+    Sound Ogg Vorbis without tags is copied byte for byte if no silence is to be put before it; with tags only these are
+    taken out. Everything else is decoded, padded and encoded once, at 44.1 or 48 kHz.
+
+    Args:
+        source: path or bytes.
+        pad_s: silence before the song, 0 to 60 seconds.
+        sample_rate_hz: rate of the samples returned.
+        max_seconds: longer songs are refused.
+
+    Returns:
+        The file, float32 mono samples `[T]` decoded from it, and `action` ("copied", "untagged", "encoded"), `pad_s` (in whole
+        samples), `rate_hz`, `channels` and `seconds` of the file, `source_format` and `warnings`, a list of (rule, message).
+
+    Raises:
+        AudioError: as `decode_audio`.
+        ConfigError: an impossible pad or rate.
+        LimitError: as `decode_audio`.
+        OSError: the file system refused.
+    """
+
 def process(
     root: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -745,6 +794,23 @@ def process(
         MapError: no pack below `root`.
         OSError: the file system refused.
         KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.
+    """
+
+def read_tags(source: str | os.PathLike[str] | bytes) -> dict[str, typing.Any]:
+    """
+    Reads what an audio file says about its song; damaged tags count as missing.
+
+    Args:
+        source: path or bytes.
+
+    Returns:
+        `title`, `artist` and `album` (one line of at most 500 characters, or None), and `cover`: the bytes of a PNG or JPEG
+        of at most 16 MiB, or None.
+
+    Raises:
+        AudioError: it is no audio.
+        LimitError: it is too large.
+        OSError: the file system refused.
     """
 
 def save_song(

@@ -9,10 +9,14 @@ if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     echo "skipped: no cargo-fuzz with a nightly toolchain (rustup toolchain install nightly; cargo install cargo-fuzz)"
     exit 0
 fi
-for target in ${*:-level info pack}; do
+for target in ${*:-level info pack audio tags features}; do
     mkdir -p "corpus/$target"
-    seeds="../../tests/corpus/$target ../../tests/golden/oddities"
-    # shellcheck disable=SC2086 # two folders
-    cargo +nightly fuzz run --fuzz-dir . "$target" "corpus/$target" $seeds -- \
-        -dict=json.dict -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=2048 -timeout=20
+    case $target in
+        audio | tags) more="../../tests/golden/audio -max_len=65536" ;;
+        features) more="-max_len=8192" ;;
+        *) more="../../tests/golden/oddities -dict=json.dict -max_len=8192" ;;
+    esac
+    # shellcheck disable=SC2086 # folder and options
+    cargo +nightly fuzz run --fuzz-dir . "$target" "corpus/$target" "../../tests/corpus/$target" -- \
+        $more -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20
 done

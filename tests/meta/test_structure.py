@@ -19,7 +19,7 @@ FLOORS = {
     -1: ["_native"],
     0: ["errors", "config"],
     1: ["maps", "audio", "tokens"],
-    2: ["model", "data", "checkpoint"],
+    2: ["model", "data", "checkpoint", "demo"],
     3: ["timing", "structure", "rhythm", "notes", "extras", "lighting", "polish", "judge"],
     4: ["process", "train", "generate", "evaluate", "sources", "doctor"],
     5: ["console", "report", "cli", "serve"],

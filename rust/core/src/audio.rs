@@ -1,4 +1,5 @@
-//! Sound files of any common kind to mono samples at one rate, with time 0 at the first sample a listener hears.
+//! Sound files of any common kind to mono samples at one rate, with time 0 at the first sample a listener hears; their
+//! tags; and the Ogg Vorbis file that a level carries.
 //!
 //! What is cut away so that time 0 is right, and by which evidence:
 //!
@@ -19,9 +20,7 @@ use std::io::{Cursor, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{FixedSync, Resampler as _, WindowFunction};
-use symphonia::core::audio::{Channels, GenericAudioBufferRef};
+use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_OPUS, CODEC_ID_VORBIS};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecoderError;
@@ -32,6 +31,18 @@ use symphonia::default::formats::{AdtsReader, FlacReader, IsoMp4Reader, MpaReade
 
 use crate::error::{Error, Limits, Place, Result, Warning};
 
+mod container;
+mod sink;
+mod surround;
+mod tags;
+mod vorbis;
+
+use container::{Container, Edit, aac_core, mend_mp4, mend_wav, mp4_edit, sniff, strip_id3v1, unsupported};
+use sink::Sink;
+use surround::{Mix, SurroundVorbis};
+pub use tags::{Cover, Tags, read_tags};
+pub use vorbis::{Action, MAX_PAD_S, PrepareOptions, Prepared, encode_vorbis, prepare};
+
 /// Lowest sample rate that is read or made.
 pub const MIN_RATE_HZ: u32 = 8_000;
 /// Highest sample rate that is read or made.
@@ -40,7 +51,7 @@ pub const MAX_RATE_HZ: u32 = 192_000;
 pub const MAX_CHANNELS: usize = 8;
 
 /// Most channels of Vorbis that symphonia 0.6 decodes rightly: with more, libvorbis writes residues of type 1 and of
-/// submaps, and for those its output differs from libvorbis' by up to full scale.
+/// submaps, and for those its output differs from libvorbis' by up to full scale. Those go to [`SurroundVorbis`].
 const MAX_VORBIS_CHANNELS: usize = 2;
 
 /// Packets in a row that may fail before the rest of a file is given up.
@@ -53,11 +64,6 @@ const MAX_SAMPLE: f32 = 1e9;
 const MIN_GAP_FRAMES: i64 = 1_024;
 /// Longest silence that stands for one damaged stretch, in seconds.
 const MAX_SILENCE_S: i64 = 60;
-/// How far into an mp3 the first frame may lie behind junk, in bytes.
-const MAX_JUNK_BYTES: usize = 1 << 16;
-/// Frames of one resampling block on the side of the lower rate: the filter is flat to 97 % of that side's band.
-const RESAMPLE_BLOCK_FRAMES: usize = 1_024;
-
 /// Where the sound comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
@@ -154,43 +160,137 @@ pub struct Decoded {
 /// Decodes `source` to mono at `options.sample_rate_hz`; the table at the top of this module says what is trimmed.
 ///
 /// The result has `round(frames · sample_rate_hz / source_rate_hz)` samples. A file that is cut short or damaged gives
-/// what is sound and a warning (`truncated`, `damaged`, `non-finite`, `rate-change`).
+/// what is sound and a warning (`truncated`, `damaged`, `non-finite`, `rate-change`), HE-AAC its core (`he-aac`).
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read, [`Error::Limit`] beyond `max_seconds`, [`MAX_CHANNELS`] or
 /// [`Limits::media_bytes`], [`Error::Spec`] for impossible options, and [`Error::Audio`] when there is nothing to hear.
 pub fn decode(source: Source<'_>, options: &DecodeOptions) -> Result<Decoded> {
-    if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&options.sample_rate_hz) {
-        return Err(Error::Spec {
-            field: "sample_rate_hz".into(),
-            problem: format!("found {}, expected {MIN_RATE_HZ} to {MAX_RATE_HZ}", options.sample_rate_hz),
-        });
+    let wish = options.wish()?;
+    let (name, bytes) = source.read()?;
+    Ok(Job { name: &name, wish: &wish }.decode(&bytes)?.into())
+}
+
+impl DecodeOptions {
+    fn wish(&self) -> Result<Wish> {
+        let refuse = |field: &str, problem: String| Err(Error::Spec { field: field.into(), problem });
+        let &Self { sample_rate_hz, max_seconds } = self;
+        if !(MIN_RATE_HZ..=MAX_RATE_HZ).contains(&sample_rate_hz) {
+            return refuse(
+                "sample_rate_hz",
+                format!("found {sample_rate_hz}, expected {MIN_RATE_HZ} to {MAX_RATE_HZ}"),
+            );
+        }
+        if !(max_seconds > 0.0 && max_seconds <= 86_400.0) {
+            return refuse("max_seconds", format!("found {max_seconds}, expected more than 0 and at most 86400"));
+        }
+        Ok(Wish { rate_hz: Rate::Exactly(sample_rate_hz), stereo: false, max_seconds })
     }
-    if !(options.max_seconds > 0.0 && options.max_seconds <= 86_400.0) {
-        return Err(Error::Spec {
-            field: "max_seconds".into(),
-            problem: format!("found {}, expected more than 0 and at most 86400", options.max_seconds),
-        });
+}
+
+impl<'a> Source<'a> {
+    /// The name for messages, and the contents.
+    fn read(self) -> Result<(PathBuf, Cow<'a, [u8]>)> {
+        let limit = Limits::default().media_bytes;
+        let check = |name: &Path, found: u64| {
+            let place = Place::file(name.display().to_string());
+            if found > limit { Err(Error::Limit { name: "media_bytes", limit, found, place }) } else { Ok(()) }
+        };
+        match self {
+            Source::Path(path) => {
+                check(path, std::fs::metadata(path).map_err(Error::io(path))?.len())?;
+                let bytes = std::fs::read(path).map_err(Error::io(path))?;
+                check(path, bytes.len() as u64)?;
+                Ok((path.to_path_buf(), Cow::Owned(bytes)))
+            }
+            Source::Bytes { name, bytes } => {
+                check(Path::new(name), bytes.len() as u64)?;
+                Ok((PathBuf::from(name), Cow::Borrowed(bytes)))
+            }
+        }
     }
-    let (name, bytes) = match source {
-        Source::Path(path) => (path.to_path_buf(), Cow::Owned(read_file(path)?)),
-        Source::Bytes { name, bytes } => (PathBuf::from(name), Cow::Borrowed(bytes)),
+}
+
+/// What the samples are to be.
+#[derive(Clone, Copy)]
+struct Wish {
+    rate_hz: Rate,
+    /// Two lanes for a source of two channels or more, instead of one for all.
+    stereo: bool,
+    max_seconds: f64,
+}
+
+/// Rate of the samples.
+#[derive(Clone, Copy)]
+enum Rate {
+    Exactly(u32),
+    /// The source's own if it is one of the first, else the second.
+    OneOf(&'static [u32], u32),
+}
+
+impl Rate {
+    fn of(self, source_rate_hz: u32) -> u32 {
+        match self {
+            Self::Exactly(rate_hz) => rate_hz,
+            Self::OneOf(kept, _) if kept.contains(&source_rate_hz) => source_rate_hz,
+            Self::OneOf(_, rate_hz) => rate_hz,
+        }
+    }
+}
+
+/// What came of one job: [`Decoded`] with one or two lanes of samples.
+struct Sound {
+    lanes: Vec<Vec<f32>>,
+    sample_rate_hz: u32,
+    source_rate_hz: u32,
+    channels: usize,
+    format: Format,
+    trimmed_start: u64,
+    warnings: Vec<Warning>,
+}
+
+impl From<Sound> for Decoded {
+    /// The first lane, which is all there is unless two were wished for.
+    fn from(sound: Sound) -> Self {
+        let samples = sound.lanes.into_iter().next().unwrap_or_default();
+        Self {
+            seconds: samples.len() as f64 / f64::from(sound.sample_rate_hz),
+            samples,
+            sample_rate_hz: sound.sample_rate_hz,
+            source_rate_hz: sound.source_rate_hz,
+            channels: sound.channels,
+            format: sound.format,
+            trimmed_start_samples: sound.trimmed_start,
+            warnings: sound.warnings,
+        }
+    }
+}
+
+/// A file that was recognised.
+struct Recognised<'a> {
+    container: Container,
+    /// Where the container starts: what lies before it are ID3v2 tags, or junk before an mp3.
+    start: usize,
+    /// The container without the tags around it, lengths that lie put right.
+    body: Cow<'a, [u8]>,
+}
+
+/// Finds out what `bytes` are, or says in one sentence what they are instead.
+fn recognise(bytes: &[u8]) -> Result<Recognised<'_>, String> {
+    let (container, start) = sniff(bytes)?;
+    let body = strip_id3v1(bytes.get(start..).unwrap_or_default());
+    let mended = match container {
+        Container::Wav => mend_wav(body),
+        Container::Mp4 => mend_mp4(body)?,
+        _ => None,
     };
-    let job = Job { name: &name, options };
-    job.check_bytes(bytes.len() as u64)?;
-    job.decode(&bytes)
+    Ok(Recognised { container, start, body: mended.map_or(Cow::Borrowed(body), Cow::Owned) })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    Job { name: path, options: &DecodeOptions::default() }.check_bytes(size)?;
-    std::fs::read(path).map_err(Error::io(path))
-}
-
-/// One call of [`decode`]: what its messages and limits need.
+/// One decoding: what its messages and limits need.
 struct Job<'a> {
     name: &'a Path,
-    options: &'a DecodeOptions,
+    wish: &'a Wish,
 }
 
 impl Job<'_> {
@@ -206,27 +306,15 @@ impl Job<'_> {
         Place::file(self.name.display().to_string())
     }
 
-    fn check_bytes(&self, found: u64) -> Result<()> {
-        let limit = Limits::default().media_bytes;
-        if found > limit { Err(self.limit("media_bytes", limit, found)) } else { Ok(()) }
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Decoded> {
-        let (container, start) = sniff(bytes).map_err(|problem| self.error(problem))?;
-        let body = strip_id3v1(bytes.get(start..).unwrap_or_default());
-        let mended = match container {
-            Container::Wav => mend_wav(body),
-            Container::Mp4 => mend_mp4(body).map_err(|problem| self.error(problem))?,
-            _ => None,
-        };
-        let body = mended.as_deref().unwrap_or(body);
+    fn decode(&self, bytes: &[u8]) -> Result<Sound> {
+        let Recognised { container, body, .. } = recognise(bytes).map_err(|problem| self.error(problem))?;
         let mut session = Session::new(self, container);
-        if container == Container::Wav && mended.is_some() {
+        if container == Container::Wav && matches!(body, Cow::Owned(_)) {
             session.warn("truncated", "the lengths in its header do not fit the file, all there is was read".into());
         }
         // The demuxers and decoders are other people's code fed with hostile bytes: should one of them panic, what was
         // decoded before is kept, exactly as when it had returned an error.
-        let outcome = catch_unwind(AssertUnwindSafe(|| session.run(body)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| session.run(&body)))
             .unwrap_or_else(|_| Err(Stop::Damaged("the decoder broke down".into())));
         match outcome {
             Ok(()) => {}
@@ -254,312 +342,44 @@ impl From<DecoderError> for Stop {
     }
 }
 
-/// Container found by its magic bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Container {
-    Wav,
-    Ogg,
-    Flac,
-    Mp3,
-    Mp4,
-    Adts,
-}
-
-/// Finds the container and where it starts (behind any ID3v2 tags), or says in one sentence what the bytes are instead.
-fn sniff(bytes: &[u8]) -> Result<(Container, usize), String> {
-    if bytes.is_empty() {
-        return Err("the file is empty".into());
-    }
-    let start = skip_id3(bytes);
-    let body = bytes.get(start..).unwrap_or_default();
-    let found = match body {
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Container::Wav),
-        [b'O', b'g', b'g', b'S', ..] => Some(Container::Ogg),
-        [b'f', b'L', b'a', b'C', ..] => Some(Container::Flac),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(Container::Mp4),
-        [0xff, second, ..] if second & 0xf6 == 0xf0 => Some(Container::Adts),
-        _ => None,
-    };
-    if let Some(container) = found {
-        if container == Container::Ogg {
-            refuse_foreign_ogg(body)?;
+/// The demuxer of a container, past its headers.
+fn open(container: Container, bytes: &[u8]) -> Result<Box<dyn FormatReader + '_>, DecoderError> {
+    let mut stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
+    let options = FormatOptions::default();
+    Ok(match container {
+        Container::Wav => Box::new(WavReader::try_new(stream, options)?),
+        Container::Ogg => Box::new(OggReader::try_new(stream, options)?),
+        Container::Flac => Box::new(FlacReader::try_new(stream, options)?),
+        Container::Mp3 => Box::new(MpaReader::try_new(stream, options)?),
+        Container::Mp4 => {
+            // Symphonia steps back over the size of the first box, which its own probe has read already.
+            std::io::Read::read_exact(&mut stream, &mut [0; 4])?;
+            Box::new(IsoMp4Reader::try_new(stream, options)?)
         }
-        return Ok((container, start));
-    }
-    if let Some(junk) = find_mp3(body) {
-        return Ok((Container::Mp3, start + junk));
-    }
-    Err(foreign(body))
-}
-
-/// Length of the ID3v2 tags at the start: any number of them, each with a 28-bit size.
-fn skip_id3(bytes: &[u8]) -> usize {
-    let mut start = 0_usize;
-    while let Some([b'I', b'D', b'3', major, _, flags, a, b, c, d, ..]) = bytes.get(start..) {
-        if *major == 0xff || (a | b | c | d) & 0x80 != 0 {
-            break;
-        }
-        let size = [a, b, c, d].iter().fold(0_usize, |sum, &&byte| sum << 7 | usize::from(byte));
-        let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-        start = start.saturating_add(10 + size + footer).min(bytes.len());
-    }
-    start
-}
-
-/// The bytes without an ID3v1 tag at the end, which would cost a FLAC file its last frame.
-fn strip_id3v1(bytes: &[u8]) -> &[u8] {
-    match bytes.split_last_chunk::<128>() {
-        Some((body, [b'T', b'A', b'G', ..])) => body,
-        _ => bytes,
-    }
-}
-
-/// A copy with the true lengths where a wav promises more than there is, or nothing, as a writer leaves it that was
-/// stopped or wrote into a pipe.
-fn mend_wav(bytes: &[u8]) -> Option<Vec<u8>> {
-    let length = |at: usize| bytes.get(at..)?.first_chunk::<4>().map(|chunk| u32::from_le_bytes(*chunk) as usize);
-    let riff_end = length(4)?.saturating_add(8);
-    let mut at = 12;
-    while bytes.get(at..at + 4)? != b"data" {
-        let padded = length(at + 4)?.checked_next_multiple_of(2)?;
-        at = at.checked_add(8)?.checked_add(padded)?;
-    }
-    let (size, left) = (length(at + 4)?, bytes.len().checked_sub(at + 8)?);
-    let whole = 0 < size && size <= left;
-    if left == 0 || whole && at + 8 + size <= riff_end {
-        return None;
-    }
-    let mut mended = bytes.to_vec();
-    mended.get_mut(4..8)?.copy_from_slice(&u32::try_from(bytes.len() - 8).ok()?.to_le_bytes());
-    if !whole {
-        mended.get_mut(at + 4..at + 8)?.copy_from_slice(&u32::try_from(left).ok()?.to_le_bytes());
-    }
-    Some(mended)
-}
-
-/// A copy whose last box ends with the file where it promises more, or the sentence that there is no index to play by.
-fn mend_mp4(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    if child(bytes, b"moov").is_none() {
-        return Err("its index (moov box) is missing, the file is probably cut short".into());
-    }
-    let mut at = 0;
-    while let Some(size) = be_u32(bytes, at) {
-        let left = bytes.len() - at;
-        let size = if size == 1 {
-            be_u64(bytes, at + 8).and_then(|size| usize::try_from(size).ok())
-        } else {
-            Some(size as usize)
-        };
-        match size {
-            Some(0) => break,
-            Some(size) if (8..=left).contains(&size) => at += size,
-            _ => {
-                let mut mended = bytes.to_vec();
-                // Size 0 means: to the end of the file.
-                mended[at..at + 4].fill(0);
-                return Ok(Some(mended));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Length in bytes of the layer-3 frame whose header is at the start of `bytes`, and the header's fixed bits.
-fn mp3_frame(bytes: &[u8]) -> Option<(usize, [u8; 2])> {
-    const RATES_KBPS: [[u16; 14]; 2] = [
-        [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
-        [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
-    ];
-    let &[0xff, version_layer, rates, _, ..] = bytes else { return None };
-    let version = version_layer >> 3 & 3;
-    let layer3 = version_layer & 0xe6 == 0xe2;
-    if !layer3 || version == 1 {
-        return None;
-    }
-    let rate_hz = [44_100_usize, 48_000, 32_000].get(usize::from(rates >> 2 & 3))?;
-    let mpeg1 = version == 3;
-    let kbps = RATES_KBPS[usize::from(!mpeg1)].get(usize::from(rates >> 4).checked_sub(1)?)?;
-    let shift = match version {
-        3 => 0,
-        2 => 1,
-        _ => 2,
-    };
-    let slots = if mpeg1 { 144_000 } else { 72_000 };
-    let length = slots * usize::from(*kbps) / (rate_hz >> shift) + usize::from(rates >> 1 & 1);
-    Some((length, [version_layer & 0xfe, rates & 0x0c]))
-}
-
-/// Offset of the first layer-3 frame: right at the start with one more behind it (or the end of the file), or behind
-/// some junk with three more behind it.
-fn find_mp3(bytes: &[u8]) -> Option<usize> {
-    let follows = |start: usize, wanted: usize| {
-        let Some((first, fixed)) = bytes.get(start..).and_then(mp3_frame) else { return false };
-        let mut at = start + first;
-        for _ in 0..wanted {
-            match bytes.get(at..).and_then(mp3_frame) {
-                Some((length, other)) if other == fixed => at += length,
-                // A short file may end inside its first frames, but only the very start may be taken on trust.
-                _ => return start == 0 && at >= bytes.len(),
-            }
-        }
-        true
-    };
-    if follows(0, 1) {
-        return Some(0);
-    }
-    (1..bytes.len().min(MAX_JUNK_BYTES)).find(|&start| follows(start, 3))
-}
-
-fn refuse_foreign_ogg(bytes: &[u8]) -> Result<(), String> {
-    let head = bytes.get(..bytes.len().min(4_096)).unwrap_or_default();
-    let has = |mark: &[u8]| head.windows(mark.len()).any(|window| window == mark);
-    if has(b"\x01vorbis") || has(b"\x7fFLAC") {
-        return Ok(());
-    }
-    for (mark, codec) in [(&b"OpusHead"[..], "Opus"), (b"Speex   ", "Speex"), (b"\x80theora", "Theora video")] {
-        if has(mark) {
-            return Err(unsupported(&format!("{codec} in Ogg")));
-        }
-    }
-    Ok(())
-}
-
-fn unsupported(what: &str) -> String {
-    format!("{what} is not supported, convert it first (ffmpeg -i song -ac 2 -c:a libvorbis -q:a 6 song.ogg)")
-}
-
-/// What bytes are that no reader here takes.
-fn foreign(bytes: &[u8]) -> String {
-    let text = |mark: &[u8]| bytes.get(..64.min(bytes.len())).unwrap_or_default().trim_ascii_start().starts_with(mark);
-    if text(b"version https://git-lfs") {
-        return "a git-lfs pointer stands in place of the audio, fetch it with git lfs pull".into();
-    }
-    if bytes.iter().all(|&byte| byte == 0) {
-        return format!("all of its {} bytes are zero, expected audio", bytes.len());
-    }
-    let known = [
-        (&b"PK\x03\x04"[..], "a zip archive"),
-        (b"<", "a web page or XML"),
-        (b"{", "JSON"),
-        (b"[", "JSON"),
-        (b"%PDF", "a PDF"),
-        (b"\x89PNG", "a PNG image"),
-        (b"\xff\xd8\xff", "a JPEG image"),
-        (b"MThd", "a MIDI file, which holds notes and no sound"),
-    ];
-    if let Some((_, what)) = known.iter().find(|(mark, _)| text(mark)) {
-        return format!("this is {what}, expected wav, ogg, mp3, flac or m4a");
-    }
-    let audio = [
-        (&b"\x1a\x45\xdf\xa3"[..], "WebM or Matroska"),
-        (b"\x30\x26\xb2\x75", "WMA"),
-        (b"FORM", "AIFF"),
-        (b"RF64", "RF64 wav"),
-        (b"wvpk", "WavPack"),
-        (b"MAC ", "Monkey's Audio"),
-        (b"DSD ", "DSD"),
-    ];
-    match audio.iter().find(|(mark, _)| bytes.starts_with(mark)) {
-        Some((_, what)) => unsupported(what),
-        None => "not audio that is known here, expected wav, ogg, mp3, flac or m4a".into(),
-    }
-}
-
-/// What an MP4 file says about which part of its track is to be heard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Edit {
-    /// Frames before the first to be heard, in units of the track's own clock.
-    skip: u64,
-    /// Length to be heard in the same units, if it is known.
-    keep: Option<u64>,
-}
-
-/// The boxes of one level: four-letter kind and payload, as far as they are sound.
-fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
-    std::iter::from_fn(move || {
-        let (size, rest) = bytes.split_first_chunk::<4>()?;
-        let (kind, rest) = rest.split_first_chunk::<4>()?;
-        let (header, size) = match u32::from_be_bytes(*size) {
-            0 => (8, bytes.len()),
-            1 => (16, usize::try_from(u64::from_be_bytes(*rest.first_chunk::<8>()?)).ok()?),
-            size => (8, size as usize),
-        };
-        let payload = bytes.get(header..size.min(bytes.len()))?;
-        bytes = bytes.get(size..).unwrap_or_default();
-        Some((*kind, payload))
+        Container::Adts => Box::new(AdtsReader::try_new(stream, options)?),
     })
 }
 
-fn child<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    boxes(bytes).find(|(found, _)| found == kind).map(|(_, payload)| payload)
+/// What turns the packets of a track into samples.
+enum Codec {
+    Symphonia(Box<dyn AudioDecoder>),
+    Surround(Box<SurroundVorbis>),
 }
 
-fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk::<4>().map(|chunk| u32::from_be_bytes(*chunk))
-}
-
-fn be_u64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk::<8>().map(|chunk| u64::from_be_bytes(*chunk))
-}
-
-/// Ticks per second of an `mvhd` or `mdhd` box.
-fn timescale(bytes: &[u8]) -> Option<u64> {
-    let at = if *bytes.first()? == 1 { 20 } else { 12 };
-    be_u32(bytes, at).filter(|&ticks| ticks > 0).map(u64::from)
-}
-
-/// The part of track `track_id` to be heard, from its edit list and the `iTunSMPB` comment. Symphonia reads neither.
-fn mp4_edit(bytes: &[u8], track_id: u32) -> Edit {
-    let Some(moov) = child(bytes, b"moov") else { return Edit::default() };
-    let track = boxes(moov).filter(|(kind, _)| kind == b"trak").map(|(_, trak)| trak).find(|trak| {
-        let id = child(trak, b"tkhd").and_then(|tkhd| {
-            let at = if *tkhd.first()? == 1 { 20 } else { 12 };
-            be_u32(tkhd, at)
-        });
-        id == Some(track_id)
-    });
-    let listed = track.and_then(|trak| edit_list(moov, trak)).unwrap_or_default();
-    let Some((priming, samples)) = itunes_gapless(moov) else { return listed };
-    let skip = if listed.skip > 0 { listed.skip } else { priming };
-    // The movie's clock is often no finer than a millisecond, so Apple's exact count is the better end.
-    Edit { skip, keep: Some(samples).filter(|&samples| samples > 0).or(listed.keep) }
-}
-
-fn edit_list(moov: &[u8], trak: &[u8]) -> Option<Edit> {
-    let movie_clock = timescale(child(moov, b"mvhd")?)?;
-    let track_clock = timescale(child(child(trak, b"mdia")?, b"mdhd")?)?;
-    let elst = child(child(trak, b"edts")?, b"elst")?;
-    let wide = *elst.first()? == 1;
-    let entry_bytes = if wide { 20 } else { 12 };
-    let count = usize::try_from(be_u32(elst, 4)?).ok()?;
-    let entries = elst.get(8..)?.chunks_exact(entry_bytes).take(count);
-    // An entry with a negative media time is an empty edit: silence before the track, which no audio player inserts.
-    let mut heard = entries.filter_map(|entry| {
-        let (duration, media_time) = if wide {
-            (be_u64(entry, 0)?, be_u64(entry, 8)?.cast_signed())
-        } else {
-            (u64::from(be_u32(entry, 0)?), i64::from(be_u32(entry, 4)?.cast_signed()))
-        };
-        u64::try_from(media_time).ok().map(|skip| (skip, duration))
-    });
-    let (skip, duration) = heard.next()?;
-    let alone = heard.next().is_none();
-    let keep = (u128::from(duration) * u128::from(track_clock)).div_ceil(u128::from(movie_clock));
-    Some(Edit { skip, keep: u64::try_from(keep).ok().filter(|&keep| keep > 0 && alone) })
-}
-
-/// Priming and length in samples from Apple's ` 00000000 PRIMING REMAINDER LENGTH …` comment.
-fn itunes_gapless(moov: &[u8]) -> Option<(u64, u64)> {
-    let mark = b"iTunSMPB";
-    let at = moov.windows(mark.len()).position(|window| window == mark)? + mark.len();
-    let text = moov.get(at..)?;
-    let data = text.windows(4).take(64).position(|window| window == b"data")? + 12;
-    let text = text.get(data..)?;
-    let text = std::str::from_utf8(text.get(..text.len().min(64))?.split(|&byte| byte == 0).next()?).ok()?;
-    let mut fields = text.split_ascii_whitespace().skip(1);
-    let priming = u64::from_str_radix(fields.next()?, 16).ok().filter(|&priming| priming < 16_384)?;
-    let samples = u64::from_str_radix(fields.nth(1)?, 16).ok()?;
-    Some((priming, samples))
+impl Codec {
+    /// Decodes one packet into `planes`; the rate and the places of the channels in the order of the planes.
+    fn decode(&mut self, packet: &Packet, planes: &mut Vec<Vec<f32>>) -> Result<(u32, Channels), DecoderError> {
+        match self {
+            Self::Symphonia(decoder) => {
+                let buffer = decoder.decode(packet)?;
+                let spec = buffer.spec();
+                let known = (spec.rate(), spec.channels().clone());
+                buffer.copy_to_vecs_planar(planes);
+                Ok(known)
+            }
+            Self::Surround(decoder) => decoder.decode(&packet.data, planes),
+        }
+    }
 }
 
 /// The state of one decode: what was recognised, and the sink that the samples go to.
@@ -577,7 +397,8 @@ struct Session<'a> {
     first_loss: String,
     warnings: Vec<Warning>,
     planes: Vec<Vec<f32>>,
-    mono: Vec<f32>,
+    /// One packet mixed down to the lanes of the sink.
+    mixed: Vec<Vec<f32>>,
 }
 
 impl<'a> Session<'a> {
@@ -595,7 +416,7 @@ impl<'a> Session<'a> {
             first_loss: String::new(),
             warnings: Vec::new(),
             planes: Vec::new(),
-            mono: Vec::new(),
+            mixed: Vec::new(),
         }
     }
 
@@ -604,21 +425,7 @@ impl<'a> Session<'a> {
     }
 
     fn run(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
-        let options = FormatOptions::default();
-        let mut reader: Box<dyn FormatReader + '_> = match self.container {
-            Container::Wav => Box::new(WavReader::try_new(stream, options)?),
-            Container::Ogg => Box::new(OggReader::try_new(stream, options)?),
-            Container::Flac => Box::new(FlacReader::try_new(stream, options)?),
-            Container::Mp3 => Box::new(MpaReader::try_new(stream, options)?),
-            Container::Mp4 => {
-                // Symphonia steps back over the size of the first box, which its own probe has read already.
-                let mut stream = stream;
-                std::io::Read::read_exact(&mut stream, &mut [0; 4]).map_err(DecoderError::from)?;
-                Box::new(IsoMp4Reader::try_new(stream, options)?)
-            }
-            Container::Adts => Box::new(AdtsReader::try_new(stream, options)?),
-        };
+        let mut reader = open(self.container, bytes)?;
         // A chained Ogg file is several streams one after another, each announced by a reset.
         while self.run_stream(reader.as_mut(), bytes)? == Next::Stream {}
         Ok(())
@@ -641,10 +448,10 @@ impl<'a> Session<'a> {
             if packet.track_id != track.id {
                 continue;
             }
-            match decoder.decode(&packet) {
-                Ok(buffer) => {
+            match decoder.decode(&packet, &mut self.planes) {
+                Ok((rate_hz, channels)) => {
                     bad_in_a_row = 0;
-                    if self.take(&buffer, &packet, &mut clock)? == Next::End {
+                    if self.take(rate_hz, &channels, &packet, &mut clock)? == Next::End {
                         return Ok(Next::End);
                     }
                 }
@@ -661,7 +468,7 @@ impl<'a> Session<'a> {
         ended
     }
 
-    fn make_decoder(&mut self, track: &Track) -> Result<Box<dyn AudioDecoder>, Stop> {
+    fn make_decoder(&mut self, track: &Track) -> Result<Codec, Stop> {
         let fatal = |problem: String| Stop::Fatal(self.job.error(problem));
         let Some(params) = track.codec_params.as_ref().and_then(|params| params.audio()) else {
             return Err(fatal(unsupported("the codec of its audio track")));
@@ -681,13 +488,22 @@ impl<'a> Session<'a> {
         if let Some(channels) = params.channels.as_ref().map(Channels::count) {
             self.check_channels(channels)?;
             if format == Format::OggVorbis && channels > MAX_VORBIS_CHANNELS {
-                let what = format!("Vorbis with {channels} channels (one or two are)");
-                return Err(fatal(unsupported(&what)));
+                let headers = params.extra_data.as_deref().unwrap_or_default();
+                let places = params.channels.clone().unwrap_or(Channels::None);
+                let decoder = SurroundVorbis::new(headers, places).map_err(Stop::Damaged)?;
+                self.format.get_or_insert(format);
+                return Ok(Codec::Surround(Box::new(decoder)));
             }
+        }
+        let mut params = params.clone();
+        if let Some(core) = params.extra_data.as_deref().filter(|_| format == Format::Mp4Aac).and_then(aac_core) {
+            let message = "it is HE-AAC, of which only the lower half of the band is decoded, convert it first";
+            self.warn("he-aac", message.into());
+            params.with_extra_data(Box::new(core));
         }
         // Trimming is done here: the readers' own end trims rest on guesses (an mp3's length from its bit rate).
         let options = AudioDecoderOptions::default().gapless(false);
-        let decoder = symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|error| {
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(&params, &options).map_err(|error| {
             let what = match format {
                 Format::Mp4Aac | Format::Adts => "this kind of AAC (only AAC-LC with one or two channels is)".into(),
                 _ => format!("the codec of this {format} file ({error})"),
@@ -695,7 +511,7 @@ impl<'a> Session<'a> {
             Stop::Fatal(self.job.error(unsupported(&what)))
         })?;
         self.format.get_or_insert(format);
-        Ok(decoder)
+        Ok(Codec::Symphonia(decoder))
     }
 
     fn check_channels(&self, channels: usize) -> Result<(), Stop> {
@@ -714,10 +530,9 @@ impl<'a> Session<'a> {
     }
 
     /// Mixes one decoded packet down and hands the part to be heard to the sink.
-    fn take(&mut self, buffer: &GenericAudioBufferRef<'_>, packet: &Packet, clock: &mut Clock) -> Result<Next, Stop> {
-        let spec = buffer.spec();
-        let (rate_hz, channels) = (spec.rate(), spec.channels().count());
-        if channels == 0 || buffer.frames() == 0 {
+    fn take(&mut self, rate_hz: u32, places: &Channels, packet: &Packet, clock: &mut Clock) -> Result<Next, Stop> {
+        let channels = self.planes.len();
+        if self.planes.first().is_none_or(Vec::is_empty) {
             return Ok(Next::Packet);
         }
         self.check_channels(channels)?;
@@ -728,7 +543,10 @@ impl<'a> Session<'a> {
                     return Err(Stop::Fatal(self.job.error(problem)));
                 }
                 self.channels = channels;
-                self.sink = Some(Sink::new(rate_hz, self.job.options.sample_rate_hz).map_err(Stop::Damaged)?);
+                let lanes = if self.job.wish.stereo { channels.min(2) } else { 1 };
+                let sink = Sink::new(rate_hz, self.job.wish.rate_hz.of(rate_hz), lanes).map_err(Stop::Damaged)?;
+                self.mixed.resize_with(lanes, Vec::new);
+                self.sink = Some(sink);
             }
             Some(sink) if sink.source_rate_hz != rate_hz => {
                 let message = format!(
@@ -741,21 +559,20 @@ impl<'a> Session<'a> {
             }
             Some(_) => {}
         }
-        self.mix_down(buffer, channels);
+        self.mix_down(places);
         let Some(sink) = &mut self.sink else { return Ok(Next::End) };
 
-        let frames = self.mono.len() as i64;
+        let frames = self.mixed.first().map_or(0, Vec::len) as i64;
         let heard = clock.place(packet, frames, rate_hz, self.lost_packets);
         if heard.silence > 0 && sink.frames() > 0 {
             sink.push_silence(heard.silence);
             self.tail = 0;
         }
         self.trimmed_start += heard.delay;
-        let part = self.mono.get(heard.from..heard.to).unwrap_or_default();
-        sink.push(part);
+        sink.push(&self.mixed, heard.from..heard.to);
         self.tail = if heard.padding > 0 { self.tail + heard.padding } else { 0 };
 
-        let limit = self.job.options.max_seconds;
+        let limit = self.job.wish.max_seconds;
         let reached = sink.seconds() - self.tail as f64 / f64::from(rate_hz);
         if reached > limit {
             let error = self.job.limit("audio_seconds", limit as u64, reached.ceil() as u64);
@@ -765,24 +582,16 @@ impl<'a> Session<'a> {
         Ok(if heard.end { Next::End } else { Next::Packet })
     }
 
-    /// Fills `mono` with the mean of the channels; what is not a number becomes 0.
-    fn mix_down(&mut self, buffer: &GenericAudioBufferRef<'_>, channels: usize) {
-        buffer.copy_to_vecs_planar(&mut self.planes);
-        self.mono.clear();
-        if let Some((first, others)) = self.planes.split_first() {
-            self.mono.extend_from_slice(first);
-            for plane in others {
-                for (sum, sample) in self.mono.iter_mut().zip(plane) {
-                    *sum += sample;
+    /// Fills `mixed` with the planes mixed down; what is not a number becomes 0.
+    fn mix_down(&mut self, places: &Channels) {
+        let mix = Mix::new(places, self.planes.len(), self.mixed.len());
+        for (lane, mixed) in self.mixed.iter_mut().enumerate() {
+            mix.run(lane, &self.planes, mixed);
+            for sample in mixed {
+                if sample.is_nan() || sample.abs() > MAX_SAMPLE {
+                    *sample = 0.0;
+                    self.non_finite += 1;
                 }
-            }
-        }
-        let scale = 1.0 / channels as f32;
-        for sample in &mut self.mono {
-            *sample *= scale;
-            if sample.is_nan() || sample.abs() > MAX_SAMPLE {
-                *sample = 0.0;
-                self.non_finite += 1;
             }
         }
     }
@@ -818,7 +627,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Decoded> {
+    fn finish(mut self) -> Result<Sound> {
         let frames = self.sink.as_ref().map_or(0, Sink::frames);
         let (Some(sink), Some(format)) = (self.sink.take().filter(|_| frames > 0), self.format) else {
             let reason =
@@ -837,16 +646,13 @@ impl<'a> Session<'a> {
             self.warnings.push(Warning { rule: "non-finite", place, message, count: self.non_finite });
         }
         let source_rate_hz = sink.source_rate_hz;
-        let sample_rate_hz = self.job.options.sample_rate_hz;
-        let samples = sink.finish().map_err(|problem| self.job.error(problem))?;
-        Ok(Decoded {
-            seconds: samples.len() as f64 / f64::from(sample_rate_hz),
-            samples,
-            sample_rate_hz,
+        Ok(Sound {
+            lanes: sink.finish().map_err(|problem| self.job.error(problem))?,
+            sample_rate_hz: self.job.wish.rate_hz.of(source_rate_hz),
             source_rate_hz,
             channels: self.channels,
             format,
-            trimmed_start_samples: self.trimmed_start,
+            trimmed_start: self.trimmed_start,
             warnings: self.warnings,
         })
     }
@@ -955,132 +761,6 @@ impl Clock {
     }
 }
 
-/// Collects mono frames at the file's rate and turns them into samples at the wanted one, block by block.
-struct Sink {
-    source_rate_hz: u32,
-    pending: Vec<f32>,
-    /// Frames that have left `pending`.
-    passed: u64,
-    resampler: Option<Resampler>,
-    samples: Vec<f32>,
-}
-
-impl Sink {
-    fn new(source_rate_hz: u32, rate_hz: u32) -> Result<Self, String> {
-        let resampler = if source_rate_hz == rate_hz { None } else { Some(Resampler::new(source_rate_hz, rate_hz)?) };
-        Ok(Self { source_rate_hz, pending: Vec::new(), passed: 0, resampler, samples: Vec::new() })
-    }
-
-    fn frames(&self) -> u64 {
-        self.passed + self.pending.len() as u64
-    }
-
-    fn seconds(&self) -> f64 {
-        self.frames() as f64 / f64::from(self.source_rate_hz)
-    }
-
-    fn push(&mut self, frames: &[f32]) {
-        self.pending.extend_from_slice(frames);
-    }
-
-    fn push_silence(&mut self, frames: usize) {
-        self.pending.resize(self.pending.len() + frames, 0.0);
-    }
-
-    fn drop_last(&mut self, frames: usize) {
-        self.pending.truncate(self.pending.len().saturating_sub(frames));
-    }
-
-    /// Passes on all pending frames but the last `keep`.
-    fn flush(&mut self, keep: usize) -> Result<(), String> {
-        let ready = self.pending.len().saturating_sub(keep);
-        let ready = match &mut self.resampler {
-            None => {
-                self.samples.extend_from_slice(&self.pending[..ready]);
-                ready
-            }
-            Some(resampler) => resampler.push_blocks(&self.pending[..ready], &mut self.samples)?,
-        };
-        self.pending.drain(..ready);
-        self.passed += ready as u64;
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Vec<f32>, String> {
-        self.flush(0)?;
-        if let Some(resampler) = &mut self.resampler {
-            resampler.finish(&self.pending, self.passed + self.pending.len() as u64, &mut self.samples)?;
-        }
-        Ok(self.samples)
-    }
-}
-
-/// A fixed-ratio FFT resampler with its delay taken out.
-struct Resampler {
-    inner: rubato::Fft<f32>,
-    ratio: (u64, u64),
-    /// Output samples still to be dropped: the filter's delay.
-    delay: usize,
-    block: Vec<f32>,
-}
-
-impl Resampler {
-    fn new(from_hz: u32, to_hz: u32) -> Result<Self, String> {
-        let gcd = {
-            let (mut a, mut b) = (from_hz, to_hz);
-            while b > 0 {
-                (a, b) = (b, a % b);
-            }
-            a
-        };
-        // An even number of the smallest blocks makes the filter's delay a whole number of samples on both sides.
-        let unit = (from_hz / gcd).min(to_hz / gcd) as usize;
-        let units = RESAMPLE_BLOCK_FRAMES.div_ceil(unit).next_multiple_of(2);
-        let chunk = units * (from_hz / gcd) as usize;
-        let window = WindowFunction::BlackmanHarris2;
-        let (from, to) = (from_hz as usize, to_hz as usize);
-        let inner = rubato::Fft::new_custom(from, to, chunk, 1, 1, window, FixedSync::Both)
-            .map_err(|error| format!("no resampling from {from_hz} to {to_hz} Hz: {error}"))?;
-        let block = vec![0.0; inner.output_frames_max()];
-        Ok(Self { delay: inner.output_delay(), inner, ratio: (u64::from(from_hz), u64::from(to_hz)), block })
-    }
-
-    /// Resamples as many whole blocks as `frames` holds and returns how many frames that were.
-    fn push_blocks(&mut self, frames: &[f32], samples: &mut Vec<f32>) -> Result<usize, String> {
-        let size = self.inner.input_frames_next();
-        let blocks = frames.chunks_exact(size);
-        let done = frames.len() - blocks.remainder().len();
-        for block in blocks {
-            self.process(block, samples)?;
-        }
-        Ok(done)
-    }
-
-    fn process(&mut self, block: &[f32], samples: &mut Vec<f32>) -> Result<(), String> {
-        let space = self.block.len();
-        let input = SequentialSlice::new(block, 1, block.len()).map_err(|error| error.to_string())?;
-        let mut output = SequentialSlice::new_mut(&mut self.block, 1, space).map_err(|error| error.to_string())?;
-        let (_, made) = self.inner.process_into_buffer(&input, &mut output, None).map_err(|error| error.to_string())?;
-        let dropped = self.delay.min(made);
-        self.delay -= dropped;
-        samples.extend_from_slice(self.block.get(dropped..made).unwrap_or_default());
-        Ok(())
-    }
-
-    /// Resamples the `rest` and silence until all of the `total` frames have come out.
-    fn finish(&mut self, rest: &[f32], total: u64, samples: &mut Vec<f32>) -> Result<(), String> {
-        let wanted = usize::try_from((total * self.ratio.1 + self.ratio.0 / 2) / self.ratio.0).unwrap_or(usize::MAX);
-        let mut block = rest.to_vec();
-        block.resize(self.inner.input_frames_next(), 0.0);
-        while samples.len() < wanted {
-            self.process(&block, samples)?;
-            block.fill(0.0);
-        }
-        samples.truncate(wanted);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -1162,38 +842,6 @@ mod tests {
         let path = Path::new("no/such/song.ogg");
         let error = decode(Source::Path(path), &DecodeOptions::default()).unwrap_err();
         assert!(matches!(&error, Error::Io { path: found, .. } if found == path));
-    }
-
-    #[test]
-    fn edit_lists_of_both_versions_are_read() {
-        fn boxed(kind: &[u8; 4], payload: &[u8]) -> Vec<u8> {
-            [&(8 + payload.len() as u32).to_be_bytes()[..], kind, payload].concat()
-        }
-        fn words(values: &[u32]) -> Vec<u8> {
-            values.iter().flat_map(|value| value.to_be_bytes()).collect()
-        }
-        let moov = |elst: &[u8]| {
-            let clock = |kind, ticks| boxed(kind, &words(&[0, 0, 0, ticks, 0]));
-            let trak = [
-                boxed(b"tkhd", &words(&[0, 0, 0, 7, 0])),
-                boxed(b"edts", &boxed(b"elst", elst)),
-                boxed(b"mdia", &clock(b"mdhd", 44_100)),
-            ];
-            boxed(b"moov", &[clock(b"mvhd", 1_000), boxed(b"trak", &trak.concat())].concat())
-        };
-        // An empty edit of 2 s, then 500 ms from sample 2112 on.
-        let narrow = words(&[0, 2, 2_000, u32::MAX, 0x1_0000, 500, 2_112, 0x1_0000]);
-        let wide = words(&[0x0100_0000, 1, 0, 500, 0, 2_112, 0x1_0000]);
-        let edit = Edit { skip: 2_112, keep: Some(22_050) };
-        assert_eq!(mp4_edit(&moov(&narrow), 7), edit);
-        assert_eq!(mp4_edit(&moov(&wide), 7), edit);
-        assert_eq!(mp4_edit(&moov(&wide), 8), Edit::default());
-        // Several edits: the end of the first is not the end of the song.
-        let several = words(&[0, 2, 500, 2_112, 0x1_0000, 500, 60_000, 0x1_0000]);
-        assert_eq!(mp4_edit(&moov(&several), 7), Edit { skip: 2_112, keep: None });
-        for cut in 0..moov(&wide).len() {
-            mp4_edit(&moov(&wide)[..cut], 7);
-        }
     }
 
     proptest! {

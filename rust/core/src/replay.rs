@@ -3,9 +3,11 @@
 //!
 //! Each function panics when the promise is broken, and returns for every input that keeps it, readable or not.
 
-use crate::Limits;
+use crate::audio::{self, Action, DecodeOptions, MAX_CHANNELS, PrepareOptions, Source};
+use crate::features::{Extractor, FeatureSpec};
 use crate::map::pack::{Pack, zip_bytes};
 use crate::map::{AudioData, Difficulty, Info, Major, Song, read_level};
+use crate::{Error, Limits};
 
 /// Limits that keep a single run quick.
 fn limits() -> Limits {
@@ -93,4 +95,77 @@ pub fn check_pack(bytes: &[u8]) {
         let readable = song.levels.iter().filter(|l| l.level.is_ok()).count();
         assert_eq!(back.levels.iter().filter(|l| l.level.is_ok()).count(), readable);
     }
+}
+
+fn source(bytes: &[u8]) -> Source<'_> {
+    Source::Bytes { name: "song", bytes }
+}
+
+/// What any refusal of a song looks like.
+fn refused(error: &Error) {
+    let sentence = error.to_string();
+    assert!(matches!(error, Error::Audio { .. } | Error::Limit { .. }), "{sentence}");
+    assert!(sentence.starts_with("song: ") && !sentence.contains('\n'), "{sentence}");
+}
+
+/// A sound file of any kind: decoded, and made into the file of a level.
+pub fn check_audio(bytes: &[u8]) {
+    const MAX_SECONDS: f64 = 5.0;
+    let options = DecodeOptions { sample_rate_hz: 11_025, max_seconds: MAX_SECONDS };
+    let decoded = match audio::decode(source(bytes), &options) {
+        Ok(decoded) => decoded,
+        Err(error) => return refused(&error),
+    };
+    assert!(decoded.samples.iter().all(|sample| sample.is_finite()));
+    assert!(decoded.seconds <= MAX_SECONDS + 0.1, "{} s", decoded.seconds);
+    assert!((1..=MAX_CHANNELS).contains(&decoded.channels));
+
+    let options = PrepareOptions { sample_rate_hz: 11_025, max_seconds: MAX_SECONDS, ..PrepareOptions::default() };
+    let prepared = audio::prepare(source(bytes), &options).expect("what decodes can be prepared");
+    let again = audio::prepare(source(&prepared.ogg), &options).expect("what was prepared can be read");
+    assert_eq!(again.action, Action::Copied);
+    assert!(again.ogg == prepared.ogg && again.heard == prepared.heard);
+    match prepared.action {
+        Action::Copied => assert_eq!(prepared.ogg, bytes),
+        Action::Untagged => assert!(prepared.heard.samples == decoded.samples),
+        Action::Encoded => assert!((prepared.heard.seconds - decoded.seconds).abs() < 0.001),
+    }
+}
+
+/// A sound file of any kind with tags.
+pub fn check_tags(bytes: &[u8]) {
+    let tags = match audio::read_tags(source(bytes)) {
+        Ok(tags) => tags,
+        Err(error) => return refused(&error),
+    };
+    for text in [&tags.title, &tags.artist, &tags.album].into_iter().flatten() {
+        assert!(!text.is_empty() && text.trim() == text && !text.contains(char::is_control), "{text:?}");
+        assert!(text.chars().count() <= 500);
+    }
+    if let Some(cover) = &tags.cover {
+        assert!(cover.bytes.starts_with(if cover.suffix == "png" { b"\x89PNG" } else { b"\xff\xd8\xff" }));
+    }
+}
+
+/// Samples of any bit pattern: the first two bytes choose sizes, the others are the samples.
+pub fn check_features(bytes: &[u8]) {
+    let Some((&[sizes, kinds], bytes)) = bytes.split_first_chunk::<2>() else { return };
+    let n_fft = 16 << (sizes & 7);
+    let spec = FeatureSpec {
+        n_fft,
+        hop: (n_fft >> (sizes >> 3 & 3)).max(16),
+        n_mels: 1 + usize::from(sizes >> 5) * 16,
+        power: if kinds & 1 == 0 { 2.0 } else { 1.0 },
+        top_db: (kinds & 2 == 0).then_some(80.0),
+        band_edges_hz: vec![0.0, 11_025.0],
+        ..FeatureSpec::default()
+    };
+    let samples: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
+    let extractor = Extractor::new(spec.clone()).expect("these sizes are possible");
+    let features = extractor.extract(&samples);
+    assert_eq!(features.frames, spec.frames(samples.len()));
+    assert_eq!(features.mel.len(), features.frames * spec.n_mels);
+    assert_eq!((features.onset.len(), features.bands.len()), (features.frames, features.frames));
+    assert!(features.mel.iter().chain(&features.onset).chain(&features.bands).all(|value| value.is_finite()));
+    assert!(features.onset.iter().chain(&features.bands).all(|&rise| rise >= 0.0));
 }

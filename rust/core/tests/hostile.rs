@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use beatweaver_core::map::{AudioData, AudioRegion};
-use beatweaver_core::replay::{check_info, check_level, check_pack};
+use beatweaver_core::replay::{check_audio, check_features, check_info, check_level, check_pack, check_tags};
 use common::{Taste, config, difficulty, zip};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -179,12 +179,64 @@ proptest! {
     }
 }
 
+/// A file of `tests/<folder>`, each for what it is.
+fn files(folders: &[&str]) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
+    let mut paths: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("folder of files"))
+        .map(|entry| entry.expect("entry").path())
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("file")).collect()
+}
+
+proptest! {
+    #![proptest_config(config(128))]
+
+    #[test]
+    fn damaged_sound(
+        file in select(files(&["golden/audio", "corpus/audio", "corpus/tags"])),
+        damage in vec(damage(), 1..6),
+    ) {
+        let bytes = damaged(file, &damage);
+        check_audio(&bytes);
+        check_tags(&bytes);
+    }
+
+    /// Features are numbers whatever the samples are: any bits, and those that break sums most often.
+    #[test]
+    fn features_of_any_bits(
+        sizes in any::<[u8; 2]>(),
+        words in vec(
+            prop_oneof![
+                any::<u32>(),
+                select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-42, -0.0, 1.0])
+                    .prop_map(f32::to_bits),
+            ],
+            0..6_000,
+        ),
+        repeat in 1..4_usize,
+    ) {
+        let samples = words.iter().flat_map(|word| word.to_le_bytes().repeat(repeat));
+        check_features(&sizes.into_iter().chain(samples).collect::<Vec<_>>());
+    }
+}
+
 /// Every file that a fuzzer stumbled over, and a few to begin with.
 #[test]
 fn replay() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
     let mut count = 0;
-    for (folder, check) in [("level", check_level as fn(&[u8])), ("info", check_info), ("pack", check_pack)] {
+    let targets = [
+        ("level", check_level as fn(&[u8])),
+        ("info", check_info),
+        ("pack", check_pack),
+        ("audio", check_audio),
+        ("tags", check_tags),
+        ("features", check_features),
+    ];
+    for (folder, check) in targets {
         for entry in std::fs::read_dir(root.join(folder)).expect("folder of the target") {
             check(&std::fs::read(entry.expect("entry").path()).expect("file"));
             count += 1;
@@ -194,6 +246,12 @@ fn replay() {
         let bytes = std::fs::read(entry.expect("entry").path()).expect("file");
         check_level(&bytes);
         check_info(&bytes);
+        count += 1;
+    }
+    for entry in std::fs::read_dir(root.join("../golden/audio")).expect("sound files") {
+        let bytes = std::fs::read(entry.expect("entry").path()).expect("file");
+        check_audio(&bytes);
+        check_tags(&bytes);
         count += 1;
     }
     assert!(count > 60, "{count} files");

@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use beatweaver_core::audio::{DecodeOptions, Decoded, Source, decode};
+use beatweaver_core::audio::{self, DecodeOptions, Decoded, PrepareOptions, Source, Tags, decode, prepare};
 use beatweaver_core::features::{Extractor, FeatureSpec};
-use beatweaver_core::{Error, Warning};
+use beatweaver_core::{Error, Result, Warning};
 use numpy::ndarray::Array2;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -24,14 +24,25 @@ pub(crate) enum SourceArg<'py> {
     Path(PathBuf),
 }
 
-fn decode_source(py: Python<'_>, source: &SourceArg<'_>, options: &DecodeOptions) -> PyResult<Decoded> {
-    match source {
-        SourceArg::Path(path) => door::run(py, 0, || decode(Source::Path(path), options)),
-        SourceArg::Bytes(bytes) => {
-            let bytes = bytes.as_bytes();
-            door::run(py, 0, || decode(Source::Bytes { name: "audio", bytes }, options))
+impl SourceArg<'_> {
+    /// Runs `work` on the source behind the door.
+    fn run<T: Send>(&self, py: Python<'_>, work: impl FnOnce(Source<'_>) -> Result<T> + Send) -> PyResult<T> {
+        match self {
+            Self::Path(path) => door::run(py, 0, || work(Source::Path(path))),
+            Self::Bytes(bytes) => {
+                let bytes = bytes.as_bytes();
+                door::run(py, 0, || work(Source::Bytes { name: "audio", bytes }))
+            }
         }
     }
+}
+
+fn decode_source(py: Python<'_>, source: &SourceArg<'_>, options: &DecodeOptions) -> PyResult<Decoded> {
+    source.run(py, |source| decode(source, options))
+}
+
+fn pairs(warnings: &[Warning]) -> Vec<(&'static str, String)> {
+    warnings.iter().map(|warning| (warning.rule, warning.message.clone())).collect()
 }
 
 /// Decodes a song to mono samples; time 0 is the first heard sample.
@@ -95,9 +106,113 @@ pub(crate) fn decode_audio_with_info<'py>(
     info.set_item("seconds", decoded.seconds)?;
     info.set_item("format", decoded.format.name())?;
     info.set_item("trimmed_start_samples", decoded.trimmed_start_samples)?;
-    let pair = |warning: &Warning| (warning.rule, warning.message.clone());
-    info.set_item("warnings", decoded.warnings.iter().map(pair).collect::<Vec<_>>())?;
+    info.set_item("warnings", pairs(&decoded.warnings))?;
     Ok((decoded.samples.into_pyarray(py), info))
+}
+
+/// The file, its samples, and what is known about it.
+type PreparedParts<'py> = (Bound<'py, PyBytes>, Bound<'py, PyArray1<f32>>, Bound<'py, PyDict>);
+
+/// Makes the Ogg Vorbis file of a level from any song, and decodes that very file for analysis.
+///
+/// Sound Ogg Vorbis without tags is copied byte for byte if no silence is to be put before it; with tags only these are
+/// taken out. Everything else is decoded, padded and encoded once, at 44.1 or 48 kHz.
+///
+/// Args:
+///     source: path or bytes.
+///     pad_s: silence before the song, 0 to 60 seconds.
+///     sample_rate_hz: rate of the samples returned.
+///     max_seconds: longer songs are refused.
+///
+/// Returns:
+///     The file, float32 mono samples `[T]` decoded from it, and `action` ("copied", "untagged", "encoded"), `pad_s` (in whole
+///     samples), `rate_hz`, `channels` and `seconds` of the file, `source_format` and `warnings`, a list of (rule, message).
+///
+/// Raises:
+///     AudioError: as `decode_audio`.
+///     ConfigError: an impossible pad or rate.
+///     LimitError: as `decode_audio`.
+///     OSError: the file system refused.
+#[pyfunction]
+#[pyo3(signature = (
+    source: "str | os.PathLike[str] | bytes", *, pad_s: "float" = 0.0, sample_rate_hz: "int" = 22_050,
+    max_seconds: "float" = 1_800.0
+) -> "tuple[bytes, numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]")]
+pub(crate) fn prepare_audio<'py>(
+    py: Python<'py>,
+    source: SourceArg<'py>,
+    pad_s: f64,
+    sample_rate_hz: u32,
+    max_seconds: f64,
+) -> PyResult<PreparedParts<'py>> {
+    let options = PrepareOptions { pad_s, sample_rate_hz, max_seconds };
+    let prepared = source.run(py, |source| prepare(source, &options))?;
+    let info = PyDict::new(py);
+    info.set_item("action", prepared.action.name())?;
+    info.set_item("pad_s", prepared.pad_s)?;
+    info.set_item("rate_hz", prepared.heard.source_rate_hz)?;
+    info.set_item("channels", prepared.heard.channels)?;
+    info.set_item("seconds", prepared.heard.seconds)?;
+    info.set_item("source_format", prepared.source_format.name())?;
+    info.set_item("warnings", pairs(&prepared.warnings))?;
+    Ok((PyBytes::new(py, &prepared.ogg), prepared.heard.samples.into_pyarray(py), info))
+}
+
+/// Encodes samples as Ogg Vorbis of quality 5, without tags; equal samples give equal bytes on one machine.
+///
+/// Args:
+///     samples: float32 `[T]` or `[T, channels]` of one or two channels; what is not finite counts as 0.
+///     sample_rate_hz: their rate, 8 000 to 192 000.
+///
+/// Returns:
+///     The file; decoded it has exactly T samples, the first at time 0.
+///
+/// Raises:
+///     AudioError: no samples.
+///     ConfigError: another shape or rate.
+#[pyfunction]
+#[pyo3(signature = (samples: "numpy.typing.NDArray[numpy.float32]", *, sample_rate_hz: "int") -> "bytes")]
+pub(crate) fn encode_vorbis<'py>(
+    py: Python<'py>,
+    samples: PyReadonlyArrayDyn<'py, f32>,
+    sample_rate_hz: u32,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let array = samples.as_array();
+    let lanes: Vec<Vec<f32>> = match array.shape() {
+        [_] => vec![array.iter().copied().collect()],
+        [_, 1 | 2] => array.columns().into_iter().map(|lane| lane.to_vec()).collect(),
+        shape => {
+            let problem = format!("found the shape {shape:?}, expected (T,) or (T, 1 or 2)");
+            return Err(to_python(py, &Error::Spec { field: "samples".into(), problem }));
+        }
+    };
+    let ogg = door::run(py, 0, || audio::encode_vorbis(&lanes, sample_rate_hz))?;
+    Ok(PyBytes::new(py, &ogg))
+}
+
+/// Reads what an audio file says about its song; damaged tags count as missing.
+///
+/// Args:
+///     source: path or bytes.
+///
+/// Returns:
+///     `title`, `artist` and `album` (one line of at most 500 characters, or None), and `cover`: the bytes of a PNG or JPEG
+///     of at most 16 MiB, or None.
+///
+/// Raises:
+///     AudioError: it is no audio.
+///     LimitError: it is too large.
+///     OSError: the file system refused.
+#[pyfunction]
+#[pyo3(signature = (source: "str | os.PathLike[str] | bytes") -> "dict[str, typing.Any]")]
+pub(crate) fn read_tags<'py>(py: Python<'py>, source: SourceArg<'py>) -> PyResult<Bound<'py, PyDict>> {
+    let Tags { title, artist, album, cover } = source.run(py, audio::read_tags)?;
+    let tags = PyDict::new(py);
+    tags.set_item("title", title)?;
+    tags.set_item("artist", artist)?;
+    tags.set_item("album", album)?;
+    tags.set_item("cover", cover.map(|cover| PyBytes::new(py, &cover.bytes)))?;
+    Ok(tags)
 }
 
 fn extractor(py: Python<'_>, spec_json: &[u8]) -> PyResult<Extractor> {

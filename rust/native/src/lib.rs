@@ -14,7 +14,9 @@ mod tokens;
 #[pyo3::pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
-    use super::audio::{compute_mel_with_onset, decode_audio, decode_audio_with_info, features};
+    use super::audio::{
+        compute_mel_with_onset, decode_audio, decode_audio_with_info, encode_vorbis, features, prepare_audio, read_tags,
+    };
     #[pymodule_export]
     use super::corpus::process;
     #[pymodule_export]
