@@ -309,3 +309,17 @@ def generate(
         )
     output.result(document, lambda: report.generated(output, document))
     return ExitCode.OK if all(result["ok"] for result in document["results"]) else ExitCode.FINDINGS
+
+
+@command
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), help="Folder for song and level.")
+@click.option("--seed", type=int, default=0, help="Another number gives another song and level.")
+def demo(output: Output, out: Path, seed: int) -> ExitCode:
+    """Compose a short song, make a level of it in five difficulties, and check it."""
+    from beatweaver import config, report
+    from beatweaver.generate import make_demo
+
+    with output.progress("stages") as advance:
+        document = make_demo(out, config.GenerateConfig(seed=seed), advance)
+    output.result(document, lambda: report.demo(output, document))
+    return ExitCode.OK if all(result["ok"] for result in document["results"]) else ExitCode.FINDINGS

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from beatweaver import _native, audio, extras, lighting, notes, rhythm, structure, timing
+from beatweaver import _native, audio, demo, extras, lighting, notes, rhythm, structure, timing
 from beatweaver.config import RANKS
 from beatweaver.errors import AudioError, ConfigError, LimitError
 
 if TYPE_CHECKING:
     from beatweaver.config import GenerateConfig
 
-__all__ = ["STAGES", "generate", "generate_all"]
+__all__ = ["STAGES", "generate", "generate_all", "make_demo"]
 
 STAGES: Final = ("prepare", "listen", "compose", "dress", "write")
 _FIRST_S: Final = 2.0
@@ -203,6 +203,16 @@ def generate_all(
         results.append(result)
         done = len(results) * len(STAGES)
     return {"results": results}
+
+
+def make_demo(
+    out: Path, config: GenerateConfig, progress: Callable[[int, int], object] | None = None
+) -> dict[str, Any]:
+    """Compose the song of `demo` into the folder `out` and generate a level beside it; the document of `generate`."""
+    out.mkdir(parents=True, exist_ok=True)
+    song = out / "BeatWeaver - Demo.ogg"
+    _write_atomic(song, demo.compose(seed=config.seed).ogg())
+    return generate_all([song], config, out=out, progress=progress)
 
 
 def _target(song: Path, out: Path | None, install: Path | None, taken: set[Path]) -> Path:

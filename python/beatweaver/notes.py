@@ -271,11 +271,11 @@ class _Composer:
 
     def draw(self, hand: int, beat: float, wish: int | None, beside: int | None, temperature: float) -> int | None:
         """A state that is allowed, `wish` if it may be; None if none is."""
-        name = "left" if hand == LEFT else "right"
+        side = int(hand == RIGHT)
         if beside is None:
-            allowed = self.state.mask(name, beat, out=self.mask)
+            allowed = self.state.mask(side, beat, self.mask)
         else:
-            allowed = self.state.mask_beside(name, beat, beside, out=self.mask)
+            allowed = self.state.mask_beside(side, beat, beside, self.mask)
         if not allowed:
             return None
         if wish is not None and self.mask[wish]:
@@ -291,7 +291,7 @@ class _Composer:
 
     def push(self, hand: int, beat: float, state: int) -> None:
         """Goes on by one note."""
-        self.state.push("left" if hand == LEFT else "right", beat, state)
+        self.state.push(int(hand == RIGHT), beat, state)
         own = state if hand == RIGHT else int(MIRROR[state])
         _, last, _ = self.before[hand]
         self.before[hand] = (last, own, beat)

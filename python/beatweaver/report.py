@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from beatweaver.console import Output
     from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
 
-__all__ = ["checked", "converted", "generated", "inspected", "processed", "timed"]
+__all__ = ["checked", "converted", "demo", "generated", "inspected", "processed", "timed"]
 
 # The mod that makes a level of this category.
 MODS = {
@@ -328,3 +328,13 @@ def generated(output: Output, document: Mapping[str, Any]) -> None:
         for finding in result["findings"][:MESSAGES_SHOWN]:
             output.line(f"  error in {finding['difficulty']}: {finding['message']}", style="bold red")
         output.line(f"  {result['zip']}")
+
+
+def demo(output: Output, document: Mapping[str, Any]) -> None:
+    """Show what `demo` made, and how to look at it."""
+    generated(output, document)
+    zips = [result["zip"] for result in document["results"] if result["zip"]]
+    if zips:
+        output.line()
+        output.line("Play it: unpack the zip into the game's CustomLevels folder.")
+        output.line("Look at it without the game: drop the zip onto https://allpoland.github.io/ArcViewer")
