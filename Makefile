@@ -109,6 +109,7 @@ test: build test-rust test-python ## all tests; on a fresh machine this installs
 bench: build ## measure what has a budget, beside the peers that are here
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/maps.py
+	$(BIN)/python benchmarks/play.py
 	cargo bench --locked --package beatweaver-core
 
 .PHONY: clean

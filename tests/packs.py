@@ -37,7 +37,9 @@ def level(name: str = "Hard", characteristic: str = "Standard", **groups: Any) -
         cut = [1, 1, 0, 0] * 2 if characteristic != "OneSaber" else [1, 0] * 4
         lights = {"beat": range(4, 34, 2), "kind": [1] * 15, "value": [1] * 15}
         groups = {"notes": {"beat": range(4, 12), "x": [1, 2] * 4, "color": color, "cut": cut}, "lights": lights}
-    return Difficulty.from_arrays(characteristic=characteristic, name=name, bpm=BPM, njs=NJS, spawn_offset_beats=SPAWN_OFFSET_BEATS, **groups)
+    return Difficulty.from_arrays(
+        characteristic=characteristic, name=name, bpm=BPM, njs=NJS, spawn_offset_beats=SPAWN_OFFSET_BEATS, **groups
+    )
 
 
 def save(path: Path, *levels: Difficulty, version: Literal[2, 3, 4] = 3, title: str = "Example") -> Path:
@@ -79,7 +81,7 @@ def raw(folder: Path, files: Mapping[str, str | bytes | Mapping[str, Any]] = {},
             {"_beatmapCharacteristicName": "Standard", "_difficultyBeatmaps": [entry("Hard", 5)]},
         ],
     }
-    hard = {"_version": "2.6.0", "_notes": [note(4), note(5)], "_obstacles": [], "_events": []}
+    hard = {"_version": "2.6.0", "_notes": [note(4), note(5, _cutDirection=0)], "_obstacles": [], "_events": []}
     everything = {"Info.dat": plain | info, "Hard.dat": hard, "song.egg": AUDIO, "cover.png": cover(), **files}
     for name, content in everything.items():
         data = content if isinstance(content, str | bytes) else json.dumps(content)

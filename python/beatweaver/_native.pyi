@@ -18,6 +18,7 @@ from typing import Any, SupportsIndex, final
 __all__ = [
     "Difficulty",
     "Grammar",
+    "PlayState",
     "Song",
     "TempoMap",
     "Vocab",
@@ -29,13 +30,13 @@ __all__ = [
     "convert_song",
     "decode_audio",
     "decode_audio_with_info",
-    "encode_vorbis",
     "features",
     "load_song",
     "load_song_bytes",
-    "prepare_audio",
+    "play_facts",
+    "play_presets",
+    "play_rules",
     "process",
-    "read_tags",
     "save_song",
     "thread_count",
 ]
@@ -247,6 +248,120 @@ class Grammar:
     def reset(self, /, row: SupportsIndex) -> None:
         """
         Puts one sequence back to the beginning.
+        """
+
+@final
+class PlayState:
+    """
+    The hands of a level that is being composed, note by note: which note may come next.
+
+    A note is a choice 0 to 107, ((column × 3) + row) × 9 + cut, as the tokens LEFT and RIGHT are numbered. Whatever is composed
+    of allowed notes alone breaks parity in neither model, and none of its notes has an error under the preset `default`.
+
+    Example:
+        >>> import numpy as np
+        >>> state = PlayState(TempoMap([0], [120]), njs=16)
+        >>> state.push(0, 4, 28)
+        >>> mask = np.zeros(108, bool)
+        >>> state.mask(0, 5, mask) == mask.sum(), bool(mask[28])
+        (True, False)
+        >>> state.judge(0, 5, 28)
+        ['parity-break', 'parity-flow', 'double-directional']
+    """
+    def __new__(
+        cls,
+        /,
+        tempo: TempoMap,
+        *,
+        rank: int = 9,
+        njs: float = 16.0,
+        reaction_s: float = 0.5,
+        avoid: collections.abc.Sequence[str] | None = None,
+    ) -> PlayState:
+        """
+        The hands before the first note.
+
+        Args:
+            tempo: the level's clock.
+            rank: difficulty: 1, 3, 5, 7 or 9.
+            njs: note jump speed in metres per second.
+            reaction_s: time between a note's appearance and its cut.
+            avoid: names of what keeps a note from being allowed, of `PlayState.reasons()`; `PlayState.hard()` unless given.
+
+        Raises:
+            ConfigError: a speed or time that is not positive, or an unknown name.
+        """
+    def copy(self, /) -> PlayState:
+        """
+        A state that goes on from here on its own.
+        """
+    @staticmethod
+    def hard() -> list[str]:
+        """
+        Names of what is avoided unless told otherwise.
+        """
+    def judge(self, /, hand: int, beat: float, choice: int) -> list[str]:
+        """
+        Everything that speaks against a note, avoided or not.
+
+        Args:
+            hand: 0 left, 1 right.
+            beat: where.
+            choice: place and direction.
+
+        Returns:
+            Names of `PlayState.reasons()`.
+
+        Raises:
+            ConfigError: no such hand or choice.
+        """
+    def mask(self, /, hand: int, beat: float, out: numpy.typing.NDArray[numpy.bool_]) -> int:
+        """
+        Says which notes a hand may cut at a beat; it may be none, then the hand has to rest.
+
+        Args:
+            hand: 0 left, 1 right.
+            beat: where.
+            out: bool `[108]`, C-contiguous, filled in place.
+
+        Returns:
+            How many are allowed.
+
+        Raises:
+            ConfigError: no such hand, or another shape.
+        """
+    def mask_beside(self, /, hand: int, beat: float, taken: int, out: numpy.typing.NDArray[numpy.bool_]) -> int:
+        """
+        As `mask`, for a hand whose other hand cuts `taken` at the same beat.
+
+        Args:
+            hand: 0 left, 1 right.
+            beat: where.
+            taken: the other hand's choice.
+            out: bool `[108]`, C-contiguous, filled in place.
+
+        Returns:
+            How many are allowed.
+
+        Raises:
+            ConfigError: no such hand or choice, or another shape.
+        """
+    def push(self, /, hand: int, beat: float, choice: int) -> None:
+        """
+        Goes on by one note, allowed or not; both hands at one beat one after the other.
+
+        Args:
+            hand: 0 left, 1 right.
+            beat: where; not before the last one.
+            choice: place and direction.
+
+        Raises:
+            ConfigError: no such hand or choice, or a beat before the last one; nothing is changed then.
+        """
+    @staticmethod
+    def reasons() -> list[str]:
+        """
+        Names of everything that can speak against a note.
         """
 
 @final
@@ -564,25 +679,28 @@ def build_info() -> dict[str, str]:
 
 def check_rules() -> list[tuple[str, str, str]]:
     """
-    Every rule that `check_song` knows.
+    Every rule of `check_song` about files; those of play are in `play_rules`.
 
     Returns:
         `(rule, severity, what it is about)` each.
     """
 
-def check_song(path: str | os.PathLike[str]) -> list[dict[str, typing.Any]]:
+def check_song(path: str | os.PathLike[str], *, preset: str | None = None) -> list[dict[str, typing.Any]]:
     """
-    Would BeatSaver take it, and do its files say what the format allows?
+    Would BeatSaver take it, do its files say what the format allows, and, if a preset is named, does it play well?
 
     Args:
         path: the pack.
+        preset: one of `play_presets()`, whose rules of play the levels are held against; None for files only.
 
     Returns:
-        Findings: `rule`, `severity` (`error`, `rank`, `warning`, `info`), `characteristic`, `difficulty`, `file`, `where`,
-        `beat`, `time_s`, `message`, `count` each.
+        Findings: `rule`, `severity` (`error`, `rank`, `warning`, `info`), `characteristic`, `difficulty`, `file`, `where` (a JSON
+        pointer; of the rules of play the object in words), `beat`, `time_s`, `message`, `count` each. Those of the files come
+        first; those of play are never folded.
 
     Raises:
         MapError: no level there.
+        ConfigError: no such preset.
         OSError: the file system refused.
     """
 
@@ -666,22 +784,6 @@ def decode_audio_with_info(
         OSError: the file system refused.
     """
 
-def encode_vorbis(samples: numpy.typing.NDArray[numpy.float32], *, sample_rate_hz: int) -> bytes:
-    """
-    Encodes samples as Ogg Vorbis of quality 5, without tags; equal samples give equal bytes on one machine.
-
-    Args:
-        samples: float32 `[T]` or `[T, channels]` of one or two channels; what is not finite counts as 0.
-        sample_rate_hz: their rate, 8 000 to 192 000.
-
-    Returns:
-        The file; decoded it has exactly T samples, the first at time 0.
-
-    Raises:
-        AudioError: no samples.
-        ConfigError: another shape or rate.
-    """
-
 def features(
     samples: numpy.typing.NDArray[numpy.float32], spec_json: bytes
 ) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
@@ -735,34 +837,41 @@ def load_song_bytes(data: bytes, *, name: str = "archive.zip") -> Song:
         LimitError: hostile input.
     """
 
-def prepare_audio(
-    source: str | os.PathLike[str] | bytes,
-    *,
-    pad_s: float = 0.0,
-    sample_rate_hz: int = 22050,
-    max_seconds: float = 1800.0,
-) -> tuple[bytes, numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]:
+def play_facts(difficulty: Difficulty, tempo: TempoMap | None = None) -> dict[str, numpy.typing.NDArray[typing.Any]]:
     """
-    Makes the Ogg Vorbis file of a level from any song, and decodes that very file for analysis.
-
-    Sound Ogg Vorbis without tags is copied byte for byte if no silence is to be put before it; with tags only these are
-    taken out. Everything else is decoded, padded and encoded once, at 44.1 or 48 kHz.
+    The swings of a level: which hand, how fast, and whether its parity holds.
 
     Args:
-        source: path or bytes.
-        pad_s: silence before the song, 0 to 60 seconds.
-        sample_rate_hz: rate of the samples returned.
-        max_seconds: longer songs are refused.
+        difficulty: the level.
+        tempo: its clock; the level's own unless given.
 
     Returns:
-        The file, float32 mono samples `[T]` decoded from it, and `action` ("copied", "untagged", "encoded"), `pad_s` (in whole
-        samples), `rate_hz`, `channels` and `seconds` of the file, `source_format` and `warnings`, a list of (rule, message).
+        A row per swing, in the order of their first notes, `[S]` each. float64: `time` and `beat` of the first note, `angle`
+        (degrees, 0 down, counter-clockwise; NaN for dots that do not say), `distance` (cells from the hand's swing before),
+        `gap_s` (since its last note, infinite for the first), `effective_bpm` (from that note) and `swing_bpm` (from that
+        swing's first). uint8: `hand` (0 left, 1 right). bool: `crossover`. uint32: `first_note` and `last_note`, rows of
+        `notes()`. And of two models, MapCheck's (`wrist`) and bs-parity's (`alternation`): `wrist_parity` uint8 (0 forehand,
+        1 backhand), `wrist_flow` uint8 (0 kept, 1 awkward, 2 broken), `wrist_reset` bool (the parity of the hand's swing
+        before once more), and the same with `alternation`.
 
-    Raises:
-        AudioError: as `decode_audio`.
-        ConfigError: an impossible pad or rate.
-        LimitError: as `decode_audio`.
-        OSError: the file system refused.
+    Example:
+        >>> level = Difficulty.from_arrays(bpm=120, notes={"beat": [4, 5], "color": [0, 0], "cut": [1, 1]})
+        >>> play_facts(level)["wrist_flow"].tolist()
+        [0, 2]
+    """
+
+def play_presets() -> list[str]:
+    """
+    Names of the presets that a level can be held against.
+    """
+
+def play_rules() -> list[dict[str, typing.Any]]:
+    """
+    Every rule of play.
+
+    Returns:
+        `rule`, `severity`, `about`, `source` (the validator it is from), `presets` (names of those it holds in) and `limits` (by
+        name the value in each preset, in the order of `play_presets`) each.
     """
 
 def process(
@@ -794,23 +903,6 @@ def process(
         MapError: no pack below `root`.
         OSError: the file system refused.
         KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.
-    """
-
-def read_tags(source: str | os.PathLike[str] | bytes) -> dict[str, typing.Any]:
-    """
-    Reads what an audio file says about its song; damaged tags count as missing.
-
-    Args:
-        source: path or bytes.
-
-    Returns:
-        `title`, `artist` and `album` (one line of at most 500 characters, or None), and `cover`: the bytes of a PNG or JPEG
-        of at most 16 MiB, or None.
-
-    Raises:
-        AudioError: it is no audio.
-        LimitError: it is too large.
-        OSError: the file system refused.
     """
 
 def save_song(

@@ -201,8 +201,8 @@ def check(path: str | os.PathLike[str], *, preset: Preset | None = "default") ->
         preset: whose standards the play is held against; None to look at the files only.
 
     Returns:
-        The document. `ok` is True when no finding has the severity "error". docs/findings.md lists the rules about files,
-        docs/rules.md those of play.
+        The document. `ok` is True when no finding has the severity "error". docs/findings.md lists the rules about
+        files, docs/rules.md those of play.
 
     Raises:
         MapError: no level there.

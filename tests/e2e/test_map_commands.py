@@ -183,8 +183,8 @@ def test_inspect_shows_it_to_people(good: Path, modded: Path) -> None:
         "\n"
         "level          notes   nps  njs  lights  first  last\n"
         "────────────────────────────────────────────────────\n"
-        "Easy               8  2.29   14       0   0:02  0:06\n"
-        "OneSaber Hard      8  2.29   14       0   0:02  0:06\n"
+        "Easy               8  2.29   14      15   0:02  0:06\n"
+        "OneSaber Hard      8  2.29   14      15   0:02  0:06\n"
     )
     shown = run("inspect", modded).stdout
     assert "Raw - [b]Sub\n" in shown
@@ -259,6 +259,9 @@ def test_check_groups_by_severity_then_level_then_rule(tmp_path: Path) -> None:
     assert (people.exit_code, people.stderr) == (1, "")
     shown = people.stdout
     heads = [line for line in shown.splitlines() if line and not line.startswith(" ")]
+    n = read["counts"]
+    told = f"{n['error']} errors, {n['rank']} obstacles to ranking, {n['warning']} warnings, 1 remark"
+    ended = f"{told}. BeatSaver would refuse it."
     assert heads == [
         "error: the song",
         "error: Hard",
@@ -266,8 +269,7 @@ def test_check_groups_by_severity_then_level_then_rule(tmp_path: Path) -> None:
         "warning: Hard",
         "remark: the song",
         "Not everything is shown: --json lists it all.",
-        f"{read['counts']['error']} errors, {read['counts']['rank']} obstacles to ranking, "
-        f"{read['counts']['warning']} warnings, 1 remark. BeatSaver would refuse it.",
+        ended,
     ]
     assert "  beat-outside-song (30)\n    a note at beat 900 lies outside the song" in shown
     assert "      Hard.dat: beat 900 (7:30.00)\n" in shown

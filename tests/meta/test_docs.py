@@ -81,7 +81,9 @@ def test_every_rule_of_play_is_on_the_page(root: Path) -> None:
             numbers = [f"{name} {values[at]:g}" for name, values in rule["limits"].items()]
             columns.append("<br>".join(numbers) or "yes" if preset in rule["presets"] else "-")
         told = ("as default" if at and column == columns[0] else column for at, column in enumerate(columns))
-        rows.append(f"| `{rule['rule']}` | {rule['severity']} | {rule['about']} | {' | '.join(told)} | {rule['source']} |\n")
+        rows.append(
+            f"| `{rule['rule']}` | {rule['severity']} | {rule['about']} | {' | '.join(told)} | {rule['source']} |\n"
+        )
     head = f"| rule | severity | what breaks it | {' | '.join(presets)} | from |\n"
     wanted = f"{before}{heading}\n{head}|{' --- |' * (len(presets) + 4)}\n{''.join(rows)}"
     if os.environ.get("UPDATE_SNAPSHOTS"):
