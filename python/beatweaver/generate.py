@@ -114,7 +114,14 @@ def generate(
     sound = structure.listen(heard.envelope, heard.grid)
     wanted = _wanted(config)
     plan = (
-        structure.plan(sound, config.difficulties, wanted) if plan_in is None else structure.read_plan(plan_in, sound)
+        structure.plan(
+            sound,
+            config.difficulties,
+            wanted,
+            onsets={name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()},
+        )
+        if plan_in is None
+        else structure.read_plan(plan_in, sound)
     )
     missing = [name for name in config.difficulties if name not in plan.nps]
     if missing:

@@ -28,6 +28,8 @@ NPS: Final[Mapping[str, float]] = {"Easy": 1.4, "Normal": 2.2, "Hard": 3.2, "Exp
 """Notes per second that a difficulty gets where none are asked for: near the medians of human maps."""
 _SILENT_SHARE: Final = 0.02
 """A bar with less than this share of the ordinary bar's onset energy stays empty."""
+_CONTRAST: Final = 1.3
+"""Exponent of the expected onsets: what is expected varies less than what people do."""
 _SECTION_BARS_MIN: Final = 4
 _DOCUMENT_VERSION: Final = 1
 
@@ -247,15 +249,22 @@ class Plan:
         }
 
 
-def plan(sound: Sound, difficulties: Sequence[str], nps: Mapping[str, float] | None = None) -> Plan:
+def plan(
+    sound: Sound,
+    difficulties: Sequence[str],
+    nps: Mapping[str, float] | None = None,
+    *,
+    onsets: Mapping[str, F64] | None = None,
+) -> Plan:
     """The plan of `difficulties`, each with the mean notes per second of `nps` where it is named there.
 
-    The mean counts the time between the first and the last bar that is not left empty, as players count it.
+    The mean counts the time between the first and the last bar that is not left empty, as players count it. `onsets` are
+    the expected ones of each bar, up to a factor; without them the bars' energy decides.
     """
     energy = _energy(sound)
-    onsets = sound.flux.sum(axis=1).reshape(sound.bars, -1).mean(axis=1)
-    ordinary = float(np.median(onsets[onsets > 0])) if (onsets > 0).any() else 0.0
-    empty = (onsets < _SILENT_SHARE * ordinary) | (sound.loudness_db < -45.0) | (ordinary == 0.0)
+    heard = sound.flux.sum(axis=1).reshape(sound.bars, -1).mean(axis=1)
+    ordinary = float(np.median(heard[heard > 0])) if (heard > 0).any() else 0.0
+    empty = (heard < _SILENT_SHARE * ordinary) | (sound.loudness_db < -45.0) | (ordinary == 0.0)
     seconds = np.diff(sound.bar_seconds())
     played = np.flatnonzero(~empty)
     rates: dict[str, F64] = {}
@@ -263,7 +272,7 @@ def plan(sound: Sound, difficulties: Sequence[str], nps: Mapping[str, float] | N
         wanted = (nps or {}).get(name, NPS[name])
         # Calm bars keep a good half of the density, strong ones get up to half as much more; smoothed, so that one
         # loud bar is no burst.
-        shape = _smoothed(0.55 + 0.9 * energy)
+        shape = _smoothed(0.55 + 0.9 * energy) if onsets is None else (onsets[name] / max(float(onsets[name].mean()), 1e-9)) ** _CONTRAST / seconds
         shape[empty] = 0.0
         if len(played):
             span = slice(played[0], played[-1] + 1)
