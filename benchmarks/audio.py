@@ -10,11 +10,11 @@ figure is the best of the rounds. `decode` is bytes to mono at the file's own ra
 import argparse
 import io
 import itertools
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
@@ -22,9 +22,10 @@ import numpy as np
 import soundfile
 
 from beatweaver import _native, audio, demo
+from beatweaver.config import AudioConfig
 
-RATE_HZ = 22_050
-BAND_EDGES_HZ = [0.0, 200.0, 800.0, 3200.0, 11025.0]
+AUDIO = AudioConfig()
+RATE_HZ = AUDIO.sample_rate_hz
 
 
 def best(work: Callable[[], object], rounds: int) -> float:
@@ -56,7 +57,7 @@ def peer_features(path: Path, hop: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     mel_db = librosa.power_to_db(mel)
     onset = librosa.onset.onset_strength(S=mel_db, sr=RATE_HZ, hop_length=hop)
     centres_hz = librosa.mel_frequencies(82, fmin=0.0, fmax=RATE_HZ / 2)[1:-1]
-    edges = np.searchsorted(centres_hz, BAND_EDGES_HZ)
+    edges = np.searchsorted(centres_hz, AUDIO.band_edges_hz)
     slices = [slice(int(low), int(high)) for low, high in itertools.pairwise(edges)]
     bands = librosa.onset.onset_strength_multi(S=mel_db, sr=RATE_HZ, hop_length=hop, channels=slices)
     return mel_db, onset, bands
@@ -102,7 +103,7 @@ def main() -> int:
         return 1
 
     hop, rounds = options.hop, options.rounds
-    spec = json.dumps({"hop": hop, "band_edges_hz": BAND_EDGES_HZ}).encode()
+    spec = replace(AUDIO, hop=hop).canonical()
     peer_features(paths[0], hop)  # librosa imports and compiles on its first call
     totals = np.zeros(6)
     audio_seconds = 0.0

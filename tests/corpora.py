@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import random
+import wave
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from beatweaver import _native
 
@@ -28,10 +33,28 @@ def level(seed: int, name: str = "ExpertPlus", *, beats: int = 64, bpm: float = 
     return _native.Difficulty.from_arrays(name=name, bpm=bpm, **columns)
 
 
+@cache
+def sound(seed: int = 0, *, seconds: float = 37.0, bpm: float = 120.0, rate_hz: int = 8000) -> bytes:
+    """A wav file with a click on each half beat from the fourth beat on, and a little noise, drawn by `seed`."""
+    draw = np.random.default_rng(seed)
+    samples = 0.01 * draw.standard_normal(int(seconds * rate_hz))
+    for half in range(8, int(seconds * bpm / 30)):
+        begin = int(half * 30 / bpm * rate_hz)
+        click = 0.5 * draw.standard_normal(400) * np.exp(-np.arange(400) / 60)
+        samples[begin : begin + 400] += click[: len(samples) - begin]
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(1)
+        writer.setframerate(rate_hz)
+        writer.writeframes((np.clip(samples, -1, 1) * 127 + 128).astype(np.uint8).tobytes())
+    return file.getvalue()
+
+
 def save(path: Path, seed: int, *, levels: list[Any] | None = None, bpm: float = 120.0, **info: Any) -> Path:
-    """A pack at `path` (a zip if it ends so); title and artist follow from the seed unless given."""
+    """A pack at `path` (a zip if it ends so); title, artist and song follow from the seed unless given."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = {"title": f"Song {seed}", "artist": f"Artist {seed}", "mapper": "tests", "audio": b"OggS not really"}
+    known = {"title": f"Song {seed}", "artist": f"Artist {seed}", "mapper": "tests", "audio": sound(seed % 3)}
     levels = levels or [level(seed, name, bpm=bpm) for name in DIFFICULTIES[seed % 5 :]]
     _native.save_song(path, levels, bpm=bpm, **known | info)
     return path

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from beatweaver import errors as errors
     from beatweaver._native import Difficulty as Difficulty
     from beatweaver._native import Song as Song
+    from beatweaver._native import Store as Store
     from beatweaver._native import TempoMap as TempoMap
     from beatweaver._native import align as align
     from beatweaver._native import check_song as check_song
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from beatweaver._native import load_song as load_song
     from beatweaver._native import load_song_bytes as load_song_bytes
     from beatweaver._native import save_song as save_song
+    from beatweaver.config import AudioConfig as AudioConfig
     from beatweaver.config import ProcessConfig as ProcessConfig
     from beatweaver.errors import BeatWeaverError as BeatWeaverError
     from beatweaver.maps import inspect as inspect
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "AudioConfig": "beatweaver.config",
     "BeatWeaverError": "beatweaver.errors",
     "Difficulty": "beatweaver._native",
     "ProcessConfig": "beatweaver.config",
     "Song": "beatweaver._native",
+    "Store": "beatweaver._native",
     "TempoMap": "beatweaver._native",
     "align": "beatweaver._native",
     "check_song": "beatweaver._native",
@@ -40,10 +44,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioConfig",
     "BeatWeaverError",
     "Difficulty",
     "ProcessConfig",
     "Song",
+    "Store",
     "TempoMap",
     "__version__",
     "align",

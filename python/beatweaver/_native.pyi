@@ -20,9 +20,11 @@ __all__ = [
     "Grammar",
     "PlayState",
     "Song",
+    "Store",
     "TempoMap",
     "Vocab",
     "align",
+    "beat_slots",
     "build_info",
     "check_rules",
     "check_song",
@@ -30,13 +32,18 @@ __all__ = [
     "convert_song",
     "decode_audio",
     "decode_audio_with_info",
+    "encode_vorbis",
+    "feature_widths",
     "features",
     "load_song",
     "load_song_bytes",
+    "onset_times",
     "play_facts",
     "play_presets",
     "play_rules",
+    "prepare_audio",
     "process",
+    "read_tags",
     "save_song",
     "thread_count",
 ]
@@ -472,6 +479,116 @@ class Song:
         """
 
 @final
+class Store:
+    """
+    A folder of arrays by content key, one safetensors file each; any number of processes may read and write it.
+
+    Example:
+        >>> store = Store("processed/features")                                                    # doctest: +SKIP
+        >>> store.put(Store.key(ogg_bytes, spec_json), {"mel": mel}, meta={})                      # doctest: +SKIP
+    """
+    def __new__(cls, /, root: str | os.PathLike[str]) -> Store:
+        """
+        The store in a folder, which is made if need be.
+
+        Raises:
+            OSError: the file system refused.
+        """
+    def __repr__(self, /) -> str: ...
+    def gather(
+        self,
+        /,
+        keys: collections.abc.Sequence[str],
+        starts: numpy.typing.NDArray[numpy.int64],
+        out: numpy.typing.NDArray[numpy.float32],
+        *,
+        names: collections.abc.Sequence[str],
+        lengths: numpy.typing.NDArray[numpy.int64] | None = None,
+        pad: float = 0.0,
+    ) -> None:
+        """
+        Fills a batch with windows of songs, in parallel.
+
+        Args:
+            keys: `[B]`, one key for each row of the batch.
+            starts: int64 `[B]`, the row (slot or frame) of the song that comes first; may be negative or beyond the end.
+            out: float32 `[B, T, C]`, C-contiguous, filled in place. C is the width of the arrays together.
+            names: the arrays, side by side in this order.
+            lengths: int64 `[B]`, rows wanted, at most T; all T if absent.
+            pad: what stands outside of the song and behind the length.
+
+        Raises:
+            StoreError: a key or an array that is not there, or another width than C.
+            ConfigError: shapes that do not fit one another, or `out` is not C-contiguous.
+            OSError: the file system refused.
+        """
+    def get(
+        self, /, key: str
+    ) -> dict[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]] | None:
+        """
+        The arrays of a key, as read-only views of the file, without a copy.
+
+        Returns:
+            float32 and float16 arrays by name; None if there is no file, or one that is cut short, of another key or damaged
+            in its header. `verify` reads the numbers as well.
+
+        Raises:
+            StoreError: not a key.
+            OSError: the file system refused.
+        """
+    @staticmethod
+    def key(source: bytes, spec_json: bytes) -> str:
+        """
+        Key of what follows from a source under some settings.
+
+        Args:
+            source: bytes of the audio file, or whatever else the content follows from.
+            spec_json: the settings, `AudioConfig.canonical()`; other bytes give another key, even if they mean the same.
+
+        Returns:
+            64 hexadecimal digits.
+        """
+    def meta(self, /, key: str) -> dict[str, str] | None:
+        """
+        What was put with the arrays of a key; None as for `get`.
+
+        Raises:
+            StoreError: not a key.
+            OSError: the file system refused.
+        """
+    def put(
+        self,
+        /,
+        key: str,
+        arrays: collections.abc.Mapping[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]],
+        *,
+        meta: dict[str, str],
+    ) -> None:
+        """
+        Writes the arrays of a key, whole or not at all, in place of what is there.
+
+        Args:
+            key: as `key` makes it.
+            arrays: C-contiguous float32 and float16 arrays by name.
+            meta: texts to keep with them.
+
+        Raises:
+            StoreError: not a key.
+            ConfigError: an array that is not C-contiguous.
+            OSError: the file system refused; nothing is left half-written.
+        """
+    def verify(self, /) -> list[str]:
+        """
+        Reads every byte of every file.
+
+        Returns:
+            Names of the files that are not as they were put, sorted.
+
+        Raises:
+            OSError: the file system refused.
+        """
+
+@final
 class TempoMap:
     """
     Where beats lie in time, and back: piecewise constant tempo.
@@ -668,6 +785,33 @@ def align(
         `index` int64 `[N]` of the beat or −1, `error_s` float64 `[N]` onset minus beat, `matched` bool `[N]`.
     """
 
+def beat_slots(
+    features: collections.abc.Mapping[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]],
+    tempo: TempoMap,
+    *,
+    spec_json: bytes,
+    audio_s: float,
+    grid_offset_beats: float = 0.0,
+) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
+    """
+    Features on the beat grid: slot k is their mean around beat `grid_offset_beats + k / slots_per_beat`, half way to its
+    neighbours; the lag of the onset rows is taken off.
+
+    Args:
+        features: `mel`, `onset` and `bands` as `features` gives them.
+        tempo: where the beats lie.
+        spec_json: `AudioConfig.canonical()`.
+        audio_s: length of the song; the last slot is the last whose centre it reaches.
+        grid_offset_beats: the beat of slot 0.
+
+    Returns:
+        `mel` `[slots, mels]`, `onset` `[slots]`, `bands` `[slots, b]`, all float32.
+
+    Raises:
+        ConfigError: not a valid spec, or features of another one.
+        AudioError: more slots than can be meant.
+    """
+
 def build_info() -> dict[str, str]:
     """
     What this build is.
@@ -784,6 +928,36 @@ def decode_audio_with_info(
         OSError: the file system refused.
     """
 
+def encode_vorbis(samples: numpy.typing.NDArray[numpy.float32], *, sample_rate_hz: int) -> bytes:
+    """
+    Encodes samples as Ogg Vorbis of quality 5, without tags; equal samples give equal bytes on one machine.
+
+    Args:
+        samples: float32 `[T]` or `[T, channels]` of one or two channels; what is not finite counts as 0.
+        sample_rate_hz: their rate, 8 000 to 192 000.
+
+    Returns:
+        The file; decoded it has exactly T samples, the first at time 0.
+
+    Raises:
+        AudioError: no samples.
+        ConfigError: another shape or rate.
+    """
+
+def feature_widths(spec_json: bytes) -> dict[str, int]:
+    """
+    Width of each array of features under a spec; what a spec means is checked here.
+
+    Args:
+        spec_json: `AudioConfig.canonical()`.
+
+    Returns:
+        Numbers of one frame or slot: `mel`, `onset` (1) and `bands`.
+
+    Raises:
+        ConfigError: not a valid spec.
+    """
+
 def features(
     samples: numpy.typing.NDArray[numpy.float32], spec_json: bytes
 ) -> dict[str, numpy.typing.NDArray[numpy.float32]]:
@@ -792,7 +966,7 @@ def features(
 
     Args:
         samples: float32 `[T]` at the spec's sample rate; what is not finite counts as 0.
-        spec_json: sizes and bands as JSON; `{}` takes the defaults (22 050 Hz, FFT 2048, hop 512, 80 mels).
+        spec_json: `AudioConfig.canonical()`.
 
     Returns:
         `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, all float32; frames = 1 + T // hop.
@@ -837,6 +1011,21 @@ def load_song_bytes(data: bytes, *, name: str = "archive.zip") -> Song:
         LimitError: hostile input.
     """
 
+def onset_times(onset: numpy.typing.NDArray[numpy.float32], spec_json: bytes) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Times of the onsets that the rows of onset strength show, their lag taken off.
+
+    Args:
+        onset: float32 `[frames]`, as `features` gives it.
+        spec_json: `AudioConfig.canonical()`.
+
+    Returns:
+        float64 `[N]`, seconds, rising.
+
+    Raises:
+        ConfigError: not a valid spec.
+    """
+
 def play_facts(difficulty: Difficulty, tempo: TempoMap | None = None) -> dict[str, numpy.typing.NDArray[typing.Any]]:
     """
     The swings of a level: which hand, how fast, and whether its parity holds.
@@ -874,11 +1063,42 @@ def play_rules() -> list[dict[str, typing.Any]]:
         name the value in each preset, in the order of `play_presets`) each.
     """
 
+def prepare_audio(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    pad_s: float = 0.0,
+    sample_rate_hz: int = 22050,
+    max_seconds: float = 1800.0,
+) -> tuple[bytes, numpy.typing.NDArray[numpy.float32], dict[str, typing.Any]]:
+    """
+    Makes the Ogg Vorbis file of a level from any song, and decodes that very file for analysis.
+
+    Sound Ogg Vorbis without tags is copied byte for byte if no silence is to be put before it; with tags only these are
+    taken out. Everything else is decoded, padded and encoded once, at 44.1 or 48 kHz.
+
+    Args:
+        source: path or bytes.
+        pad_s: silence before the song, 0 to 60 seconds.
+        sample_rate_hz: rate of the samples returned.
+        max_seconds: longer songs are refused.
+
+    Returns:
+        The file, float32 mono samples `[T]` decoded from it, and `action` ("copied", "untagged", "encoded"), `pad_s` (in whole
+        samples), `rate_hz`, `channels` and `seconds` of the file, `source_format` and `warnings`, a list of (rule, message).
+
+    Raises:
+        AudioError: as `decode_audio`.
+        ConfigError: an impossible pad or rate.
+        LimitError: as `decode_audio`.
+        OSError: the file system refused.
+    """
+
 def process(
     root: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     spec_json: bytes,
+    audio_json: bytes | None = None,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], object] | None = None,
 ) -> dict[str, typing.Any]:
@@ -887,22 +1107,42 @@ def process(
 
     Args:
         root: a folder that holds packs (zips, or folders with an Info file), or one pack.
-        out: folder to write to; `tokens/` is made in it.
+        out: folder to write to; `tokens/` is made in it, and `features/` and `slots/` (as `Store` reads them) with audio.
         spec_json: `ProcessConfig` without `splits` and `threads`, as JSON.
+        audio_json: `AudioConfig.canonical()` to hear the songs as well; None leaves them.
         threads: 0 for `BEATWEAVER_THREADS` or all cores.
         progress: called with packs done and packs found, at most ten times a second.
 
     Returns:
         One column per field, one row per level (a pack that could not be read is one row): texts as lists, numbers as
         arrays. `fault_type` and `fault_message` say why a row could not be read, `filter` why it is not in the tokens,
-        `shard` and `row` where its tokens are (−1: nowhere). Further `shards` and `reused`: how many shards there are, and
+        `shard` and `row` where its tokens are (−1: nowhere). Of the sound: `audio_key` in `features/`, `slots_key` and `slots`
+        in `slots/` (empty and 0: not there), `audio_fault_type` and `audio_fault_message`, and lists with None where there
+        is no sound: `audio_s`, `audio_silent_share`, `audio_onset_share`, `audio_offset_ms`, `audio_shorter_than_map`. Further `shards` and `reused`: how many shards there are, and
         how many packs an earlier run had done.
 
     Raises:
-        ConfigError: `spec_json` is not valid.
+        ConfigError: `spec_json` or `audio_json` is not valid.
         MapError: no pack below `root`.
         OSError: the file system refused.
         KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.
+    """
+
+def read_tags(source: str | os.PathLike[str] | bytes) -> dict[str, typing.Any]:
+    """
+    Reads what an audio file says about its song; damaged tags count as missing.
+
+    Args:
+        source: path or bytes.
+
+    Returns:
+        `title`, `artist` and `album` (one line of at most 500 characters, or None), and `cover`: the bytes of a PNG or JPEG
+        of at most 16 MiB, or None.
+
+    Raises:
+        AudioError: it is no audio.
+        LimitError: it is too large.
+        OSError: the file system refused.
     """
 
 def save_song(

@@ -235,18 +235,22 @@ def timing(
 @click.argument("out", type=click.Path(path_type=Path), default=Path("processed"))
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be given again.")
-def process(output: Output, raw: Path, out: Path, file: Path | None, overrides: tuple[str, ...]) -> ExitCode:
+@click.option("--no-audio", is_flag=True, help="Leave the songs alone: maps and tokens only.")
+def process(
+    output: Output, raw: Path, out: Path, file: Path | None, overrides: tuple[str, ...], no_audio: bool
+) -> ExitCode:
     """Turn a folder of levels RAW into training data in OUT (default: processed).
 
-    Interrupt it anywhere and run it again: it goes on where it was. A level that cannot be read becomes a row with
-    the reason.
+    Interrupt it anywhere and run it again: it goes on where it was. A level or song that cannot be read becomes a row
+    with the reason.
     """
     from beatweaver import config, report
     from beatweaver.process import process as run
 
-    settings = config.build(config.ProcessConfig, config.load(file, overrides))
+    settings = config.load(file, overrides)
+    audio = None if no_audio else config.build(config.AudioConfig, settings)
     with output.progress("maps") as advance:
-        summary = run(raw, out, settings, advance)
+        summary = run(raw, out, config.build(config.ProcessConfig, settings), advance, audio=audio)
     output.result(summary, lambda: report.processed(output, summary))
     return ExitCode.FINDINGS if summary["failed"] else ExitCode.OK
 

@@ -29,6 +29,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from beatweaver.errors import ConfigError
 
 __all__ = ["CONFIGS", "LEVELS", "RANKS", "Config", "GenerateConfig", "ProcessConfig", "build", "describe", "load"]
+__all__ = ["CONFIGS", "RANKS", "AudioConfig", "Config", "ProcessConfig", "build", "describe", "load"]
 
 RANKS: Final = ("Easy", "Normal", "Hard", "Expert", "ExpertPlus")
 """Difficulty ranks as the game writes them, easiest first."""
@@ -56,6 +57,38 @@ class Config:
     def digest(self) -> str:
         """SHA-256 of the canonical bytes, in hexadecimal."""
         return hashlib.sha256(self.canonical()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioConfig(Config):
+    """What the features of a song are. The canonical bytes are part of the key under which they are stored."""
+
+    sample_rate_hz: int = 22_050
+    """Rate at which songs are heard."""
+    n_fft: int = 2048
+    """Samples in a spectral frame (93 ms)."""
+    hop: int = 512
+    """Samples from one frame to the next (23 ms)."""
+    n_mels: int = 80
+    """Bands of the mel spectrogram."""
+    fmin_hz: float = 0.0
+    """Lower edge of the lowest mel band."""
+    fmax_hz: float | None = None
+    """Upper edge of the highest mel band; null for half the sample rate."""
+    power: float = 2.0
+    """Exponent of the spectrum before it is summed to mel bands: 2 for power, 1 for magnitude."""
+    top_db: float | None = 80.0
+    """Decibels below the loudest value at which the spectrogram is cut off; null for no cut."""
+    band_edges_hz: tuple[float, ...] = (0.0, 200.0, 800.0, 3200.0, 11_025.0)
+    """Edges of the bands whose rises are kept one by one: kick and bass, body, snare and melody, cymbals."""
+    slots_per_beat: int = 12
+    """Slots of the beat grid in one beat: halves, thirds, quarters, sixths and twelfths fall on one."""
+
+    def check(self) -> None:
+        """Raise ConfigError if the values make no features; the front end itself knows which do."""
+        from beatweaver import _native
+
+        _native.feature_widths(self.canonical())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +194,7 @@ class GenerateConfig(Config):
 
 
 CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, GenerateConfig)
+CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig)
 """Every config class; a key of a config file belongs to exactly one of them."""
 
 C = TypeVar("C", bound=Config)

@@ -1,12 +1,15 @@
 """A folder of level packs → token shards and an index: what training reads.
 
-`OUT/tokens/` holds the shards (safetensors), `OUT/index.parquet` one row per level, `OUT/config.json` the settings.
-Shards carry all that a later run needs, so a run that was interrupted anywhere goes on where it was.
+`OUT/tokens/` holds the shards (safetensors), `OUT/features/` the features of each song, `OUT/slots/` the same on the
+beat grid of the levels, `OUT/index.parquet` one row per level, `OUT/config.json` the settings. Shards carry all that a
+later run needs, so a run that was interrupted anywhere goes on where it was. Songs stay in their folders when their
+maps are gone, or other settings make them anew: whoever wants the space back removes the two folders.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from beatweaver import _native
+from beatweaver.config import AudioConfig
 from beatweaver.errors import MapError
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ MANIFEST: Final = "manifest.json"
 SCORES: Final = "beatsaver_scores.json"
 """What the download wrote: by level hash or map id, an object with `score`, `upvotes`, `downvotes`."""
 
+AUDIO: Final = AudioConfig()
+AUDIO_COLUMNS: Final = ("audio_s", "audio_silent_share", "audio_onset_share", "audio_offset_ms")
 SCORE_COLUMNS: Final = ("score", "upvotes", "downvotes")
 GOLD_SCORE: Final = 0.92
 GOLD_NPS: Final = (3.0, 12.0)
@@ -36,7 +42,12 @@ GOLD_SECONDS: Final = (90.0, 300.0)
 
 
 def process(
-    raw: Path, out: Path, config: ProcessConfig, progress: Callable[[int, int], object] | None = None
+    raw: Path,
+    out: Path,
+    config: ProcessConfig,
+    progress: Callable[[int, int], object] | None = None,
+    *,
+    audio: AudioConfig | None = AUDIO,
 ) -> dict[str, Any]:
     """Process every pack below `raw` into `out`.
 
@@ -45,6 +56,7 @@ def process(
         out: folder to write to, made if need be; what an earlier run left is kept where it is still true.
         config: filters, splits, shards, threads.
         progress: called with packs done and packs found.
+        audio: what to make of the songs; None leaves them.
 
     Returns:
         The summary that `beatweaver process --json` prints.
@@ -59,13 +71,22 @@ def process(
     splits = _named_splits(raw)
     scores = _scores(raw)
     spec = {key: value for key, value in json.loads(config.canonical()).items() if key not in ("splits", "threads")}
-    columns = _native.process(raw, out, spec_json=json.dumps(spec).encode(), threads=config.threads, progress=progress)
+    columns = _native.process(
+        raw,
+        out,
+        spec_json=json.dumps(spec).encode(),
+        audio_json=audio.canonical() if audio else None,
+        threads=config.threads,
+        progress=progress,
+    )
     reused, _ = columns.pop("reused"), columns.pop("shards")
     columns["split"] = _splits(columns, splits, config.splits)
     columns |= _score_columns(columns, scores)
     columns["gold"] = _gold(columns)
-    _write_index(out / "index.parquet", columns, config)
-    _write(out / "config.json", config.canonical() + b"\n")
+    settings = json.loads(config.canonical()) | (json.loads(audio.canonical()) if audio else {})
+    resolved = json.dumps(settings, sort_keys=True, ensure_ascii=False).encode()
+    _write_index(out / "index.parquet", columns, resolved)
+    _write(out / "config.json", resolved + b"\n")
     return _summary(columns, reused, time.monotonic() - began, out)
 
 
@@ -174,13 +195,14 @@ def _gold(columns: Mapping[str, Any]) -> list[bool]:
     ]
 
 
-def _write_index(path: Path, columns: Mapping[str, Any], config: ProcessConfig) -> None:
+def _write_index(path: Path, columns: Mapping[str, Any], settings: bytes) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     # Without a type a column of nothing but None would have none.
-    table = pa.table({**columns, **{key: pa.array(columns[key], pa.float64()) for key in SCORE_COLUMNS}})
-    table = table.replace_schema_metadata({"beatweaver.config": config.canonical()})
+    types = dict.fromkeys((*SCORE_COLUMNS, *AUDIO_COLUMNS), pa.float64()) | {"audio_shorter_than_map": pa.bool_()}
+    table = pa.table({**columns, **{key: pa.array(columns[key], kind) for key, kind in types.items()}})
+    table = table.replace_schema_metadata({"beatweaver.config": settings})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     _write(path, sink.getvalue().to_pybytes())
@@ -207,7 +229,16 @@ def _summary(columns: Mapping[str, Any], reused: int, seconds: float, out: Path)
         for path, file, kind, message in rows
         if kind
     ]
-    broken = {path for path, _, kind, _ in rows if kind}
+    unheard: dict[str, dict[str, str]] = {}
+    sounds = zip(
+        columns["path"], columns["audio_file"], columns["audio_fault_type"], columns["audio_fault_message"], strict=True
+    )
+    for path, file, kind, message in sounds:
+        if kind:
+            unheard.setdefault(path, {"path": f"{path}/{file}", "type": kind, "message": message})
+    failed += unheard.values()
+    broken = {path for path, _, kind, _ in rows if kind} | unheard.keys()
+    heard = {key: seconds for key, seconds in zip(columns["audio_key"], columns["audio_s"], strict=True) if key}
     unsaid: Counter[str] = Counter()
     for text in columns["out_of_vocabulary"]:
         unsaid.update(json.loads(text))
@@ -221,7 +252,8 @@ def _summary(columns: Mapping[str, Any], reused: int, seconds: float, out: Path)
         "notes": int(columns["notes"][kept].sum()),
         "tokens": int((columns["tokens"] + columns["light_tokens"])[kept].sum()),
         "out_of_vocabulary": dict(unsaid.most_common()),
-        "audio_s": 0.0,
+        "audio_s": round(math.fsum(heard.values()), 3),
+        "songs": len(heard),
         "seconds": round(seconds, 3),
         "out": str(out),
     }

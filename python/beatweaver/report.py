@@ -123,6 +123,8 @@ def processed(output: Output, summary: Mapping[str, Any]) -> None:
         f"{_plural(summary['difficulties'], 'level')}, {_plural(summary['notes'], 'note')}, "
         f"{_plural(summary['tokens'], 'token')} in {summary['seconds']:.1f} s -> {summary['out']}"
     )
+    if summary["songs"]:
+        output.line(f"{_plural(summary['songs'], 'song')} heard, {summary['audio_s'] / 3600:.1f} h")
     if summary["filtered"]:
         output.table(("left out because of", "levels"), list(summary["filtered"].items()))
     if summary["out_of_vocabulary"]:

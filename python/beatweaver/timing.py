@@ -26,6 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from beatweaver import _native
+from beatweaver.config import AudioConfig
 from beatweaver.errors import ConfigError, MissingExtraError
 
 __all__ = [
@@ -48,15 +49,21 @@ __all__ = [
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
-SLOTS_PER_BEAT = 12
+_AUDIO = AudioConfig()
+
+SLOTS_PER_BEAT = _AUDIO.slots_per_beat
 """Slots a beat is cut into: eighths of a beat are not among them, but all of 1/2, 1/3, 1/4, 1/6 and 1/12 are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimingConfig:
-    """Numbers of the front end and the search; the defaults are the ones the learnt weights below belong to."""
+    """Numbers of the front end and the search; the defaults are the ones the learnt weights below belong to.
 
-    sample_rate_hz: int = 22050
+    The front end is its own: frames finer than those a model listens to, with square roots in place of decibels. It
+    hears the same samples.
+    """
+
+    sample_rate_hz: int = _AUDIO.sample_rate_hz
     """Rate of the samples given."""
     hop: int = 128
     """Samples between envelope frames (5.8 ms)."""

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beatweaver import _native
-from beatweaver.config import ProcessConfig
+from beatweaver.config import AudioConfig, ProcessConfig, build, load
 from beatweaver.errors import ConfigError, MapError
 from beatweaver.process import process
 
@@ -77,7 +77,11 @@ def test_the_summary_and_the_index_say_what_was_there(raw: Path, tmp_path: Path)
     assert len(index) == levels + 1
     assert {row["split"] for row in index} <= {"train", "val", "test"}
     assert all(row["nps"] == pytest.approx(128 / 31.75) for row in index if not row["fault_type"])
-    assert ProcessConfig(**json.loads((tmp_path / "config.json").read_text())) == ProcessConfig()
+    assert summary["songs"] == 3
+    assert summary["audio_s"] == pytest.approx(3 * 37)
+    settings = load(tmp_path / "config.json")
+    assert build(ProcessConfig, settings) == ProcessConfig()
+    assert build(AudioConfig, settings) == AudioConfig()
 
 
 def test_every_row_leads_to_its_tokens_and_they_to_its_notes(raw: Path, done: Path) -> None:
@@ -151,6 +155,9 @@ def test_another_number_of_shards_keeps_the_work(raw: Path, done: Path, tmp_path
 def test_other_filters_do_the_work_anew(raw: Path, done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     assert process(raw, tmp_path, ProcessConfig(min_notes=21))["maps"]["skipped"] == 0
+    fresh = tmp_path.with_name("fresh")
+    process(raw, fresh, ProcessConfig(min_notes=21))
+    assert contents(tmp_path) == contents(fresh)
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", b"\xff" * 8 + b"{}", None])
@@ -181,7 +188,7 @@ def test_killed_at_any_moment_the_rest_is_done_later(raw: Path, done: Path, tmp_
 
 def test_ctrl_c_ends_the_run_with_a_word(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    one = corpora.save(raw / "map0.zip", 0).read_bytes()
+    one = corpora.save(raw / "map0.zip", 0, audio=corpora.sound(seconds=1.0)).read_bytes()
     for copy in range(1, 4000):
         (raw / f"map{copy}.zip").write_bytes(one)
     out = tmp_path / "out"
@@ -294,7 +301,11 @@ def test_a_full_disk_is_said_and_damages_nothing(raw: Path, done: Path, tmp_path
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     run = subprocess.run(
-        command(raw, tmp_path, "--set", "shards=2"), capture_output=True, text=True, check=False, preexec_fn=small_files
+        command(raw, tmp_path, "--no-audio", "--set", "shards=2"),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=small_files,
     )
     assert run.returncode == 2
     error = json.loads(run.stdout)["error"]
@@ -325,6 +336,7 @@ def test_the_command_exits_1_when_a_map_failed(raw: Path, tmp_path: Path) -> Non
         "tokens",
         "out_of_vocabulary",
         "audio_s",
+        "songs",
         "seconds",
         "out",
     }
@@ -346,6 +358,11 @@ def test_the_real_corpus(corpus: Path, tmp_path: Path) -> None:
         row["file"].removeprefix("raw/") for row in manifest if any(d["notes"] is None for d in row["difficulties"])
     }
     assert {f["path"].partition("/")[0] for f in summary["failed"]} == missing
+    seconds = {row["file"].removeprefix("raw/"): row["audio_seconds"] for row in manifest if row["audio_seconds"]}
+    heard = {row["path"]: row["audio_s"] for row in rows(tmp_path) if row["audio_key"]}
+    assert heard.keys() == {row["path"] for row in rows(tmp_path) if row["audio_present"]}
+    assert len(seconds.keys() - heard.keys()) == 1  # its Info names a file that is not there, and the game plays none
+    assert all(abs(heard[path] - seconds[path]) < 0.02 for path in heard)
     splits = {row["file"].removeprefix("raw/"): row["split"] for row in manifest}
     assert all(row["split"] == splits[row["path"]] for row in rows(tmp_path))
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sounds import encode, ogg_crc, ogg_pages, oracle, tone
 
 from beatweaver import _native
+from beatweaver.config import AudioConfig
 from beatweaver.errors import AudioError, ConfigError, LimitError
 
 Samples = NDArray[np.float32]
@@ -430,7 +431,7 @@ def test_resampling_agrees_with_soxr_up_to_nine_tenths_of_the_band(rate_hz: int)
 
 def features(samples: Samples, **spec: Any) -> dict[str, Samples]:
     """Our features with these settings changed."""
-    return _native.features(samples, json.dumps(spec).encode())
+    return _native.features(samples, AudioConfig(**spec).canonical())
 
 
 def slices_of(edges_hz: list[float], mels: int, low_hz: float, high_hz: float) -> list[slice]:
@@ -526,7 +527,7 @@ def test_every_setting_means_what_it_means_in_librosa(spec: dict[str, Any]) -> N
 
 def test_mel_with_onset_is_the_features_stacked() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(30_000).astype(np.float32)
-    rows = _native.compute_mel_with_onset(noise, b"{}")
+    rows = _native.compute_mel_with_onset(noise, AudioConfig().canonical())
     parts = features(noise)
     assert rows.shape == (81, 1 + 30_000 // 512)
     np.testing.assert_array_equal(rows[:80], parts["mel"].T)
@@ -557,32 +558,48 @@ def test_what_is_no_number_counts_as_silence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("change", "field"),
     [
-        (b"", "."),
-        (b"[]", "."),
-        (b"{} {}", "."),
-        (b'{"hop": 512, "hops": 3}', "hops"),
-        (b'{"hop": "512"}', "hop"),
-        (b'{"hop": 0}', "hop"),
-        (b'{"hop": 4096}', "hop"),
-        (b'{"n_fft": 2049}', "n_fft"),
-        (b'{"n_mels": 0}', "n_mels"),
-        (b'{"sample_rate_hz": 1}', "sample_rate_hz"),
-        (b'{"fmin_hz": -1}', "fmin_hz"),
-        (b'{"fmax_hz": 20000}', "fmax_hz"),
-        (b'{"fmin_hz": 300, "fmax_hz": 200}', "fmin_hz"),
-        (b'{"power": 3}', "power"),
-        (b'{"top_db": -1}', "top_db"),
-        (b'{"band_edges_hz": [200]}', "band_edges_hz"),
-        (b'{"band_edges_hz": [200, 100]}', "band_edges_hz"),
-        (b'{"band_edges_hz": [0, 0.5]}', "band_edges_hz"),
+        ({"hops": 3}, "hops"),
+        ({"hop": "512"}, "hop"),
+        ({"hop": 0}, "hop"),
+        ({"hop": 4096}, "hop"),
+        ({"n_fft": 2049}, "n_fft"),
+        ({"n_mels": 0}, "n_mels"),
+        ({"sample_rate_hz": 1}, "sample_rate_hz"),
+        ({"fmin_hz": -1.0}, "fmin_hz"),
+        ({"fmax_hz": 20000.0}, "fmax_hz"),
+        ({"fmin_hz": 300.0, "fmax_hz": 200.0}, "fmin_hz"),
+        ({"power": 3.0}, "power"),
+        ({"top_db": -1.0}, "top_db"),
+        ({"band_edges_hz": [200.0]}, "band_edges_hz"),
+        ({"band_edges_hz": [200.0, 100.0]}, "band_edges_hz"),
+        ({"band_edges_hz": [0.0, 0.5]}, "band_edges_hz"),
+        ({"slots_per_beat": 0}, "slots_per_beat"),
     ],
 )
-def test_an_impossible_spec_names_its_field(spec: bytes, field: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+def test_an_impossible_spec_names_its_field(change: dict[str, Any], field: str) -> None:
+    spec = json.loads(AudioConfig().canonical()) | change
+    with pytest.raises(ConfigError, match=field) as caught:
+        _native.features(np.zeros(100, np.float32), json.dumps(spec).encode())
+    assert caught.value.where == field
+    if field != "hops":
+        with pytest.raises(ConfigError, match=field):
+            AudioConfig(**change)
+
+
+@pytest.mark.parametrize("spec", [b"", b"[]", b"{} {}", AudioConfig().canonical() + b"{}"])
+def test_a_spec_is_one_json_object(spec: bytes) -> None:
+    with pytest.raises(ConfigError):
         _native.features(np.zeros(100, np.float32), spec)
-    assert field in str(caught.value)
+
+
+def test_a_spec_has_no_defaults_of_its_own() -> None:
+    settings = json.loads(AudioConfig().canonical())
+    for name in settings:
+        spec = json.dumps({key: value for key, value in settings.items() if key != name}).encode()
+        with pytest.raises(ConfigError, match=f"missing field `{name}`"):
+            _native.features(np.zeros(100, np.float32), spec)
 
 
 # Real songs ----------------------------------------------------------------------------------------------------------

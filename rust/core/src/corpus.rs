@@ -1,7 +1,9 @@
-//! A folder of packs → records and token shards: walk, read, filter, encode; resumable, the same bytes for any number of threads.
+//! A folder of packs → records, token shards and the store of songs: walk, read, filter, encode, hear; resumable, the same
+//! bytes for any number of threads.
 //!
 //! A pack's shard follows from its path, so a run only touches the shards whose packs changed, and a shard is written
-//! whole or not at all. Everything a later run needs to know stands in the shards themselves.
+//! whole or not at all. Everything a later run needs to know stands in the shards themselves. A song is heard where its pack
+//! is read, so as many are in memory as there are threads, and what is in the store already is not made again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::listen::Listener;
 use crate::map::pack::Pack;
 use crate::map::{Category, Difficulty, Level, Song, rank_of};
 use crate::store::{self, Array};
@@ -18,7 +21,7 @@ use crate::tokens::{Content, Vocab, VocabSpec};
 use crate::{Error, Limits, Result};
 
 /// Changes whenever the shards' layout or meaning does.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// Packs that one shard holds on average before their number is doubled.
 const PACKS_PER_SHARD: usize = 256;
 /// Shards of a small corpus.
@@ -129,6 +132,21 @@ pub struct PackRecord {
     pub song: SongRecord,
     /// Its levels in file order.
     pub levels: Vec<LevelRecord>,
+    /// Its sound; nothing if it has no audio file or none was wanted.
+    pub sound: Option<SoundRecord>,
+}
+
+/// The sound of a pack.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SoundRecord {
+    /// Key of the song in the store; it is there unless there is a fault.
+    pub key: String,
+    /// Why it could not be heard.
+    pub fault: Option<Fault>,
+    /// Length.
+    pub seconds: f64,
+    /// Share of it in which nothing is heard.
+    pub silent_share: f64,
 }
 
 /// What a pack's Info says, and identities.
@@ -219,6 +237,25 @@ pub struct LevelRecord {
     pub warnings: u64,
     /// Row of its tokens in its pack's shard, −1 without tokens.
     pub row: i64,
+    /// How it lies to the sound; nothing without sound.
+    pub sound: Option<LevelSound>,
+}
+
+/// How a level lies to its song's sound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LevelSound {
+    /// Key of the song on this level's beat grid; empty for a level without tokens.
+    pub grid: String,
+    /// Slots of that grid. Slot `k` is beat `grid_offset_beats + k / slots_per_beat`, the tokens' beat `k / slots_per_beat`.
+    pub slots: u64,
+    /// Why the song could not be put on the level's beat grid.
+    pub fault: Option<Fault>,
+    /// Share of note onsets that sit on an onset of the sound.
+    pub onset_share: f64,
+    /// Median time of those notes after their onsets; nothing without any.
+    pub offset_ms: Option<f64>,
+    /// Whether the last note comes when the sound is over.
+    pub audio_shorter_than_map: bool,
 }
 
 /// Progress of a run, and the wish to end it; shared between threads.
@@ -328,14 +365,22 @@ struct Item {
 }
 
 /// Reads, filters and encodes every pack below `root` into shards in `out`; what is there already and still true is kept.
+/// With `audio`, the canonical JSON of Python's `AudioConfig`, their songs are heard as well.
 ///
 /// Uses the rayon pool it is called in. The bytes written do not depend on the number of threads, nor on how often the
 /// run was interrupted.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::Store`] for `out`, [`Error::Map`] when there is no pack, [`Error::Cancelled`] when
+/// [`Error::Spec`] for `audio`, [`Error::Io`] and [`Error::Store`] for `out`, [`Error::Map`] when there is no pack, [`Error::Cancelled`] when
 /// [`Watch::stop`] was set. A pack that cannot be read is a record with a fault.
-pub fn process(root: &Path, out: &Path, spec: &Spec, limits: &Limits, watch: &Watch) -> Result<Outcome> {
+pub fn process(
+    root: &Path,
+    out: &Path,
+    spec: &Spec,
+    audio: Option<&[u8]>,
+    limits: &Limits,
+    watch: &Watch,
+) -> Result<Outcome> {
     let packs = find_packs(root)?;
     watch.total.store(packs.len() as u64, Ordering::Relaxed);
     let folder = out.join("tokens");
@@ -346,10 +391,12 @@ pub fn process(root: &Path, out: &Path, spec: &Spec, limits: &Limits, watch: &Wa
         limits,
         notes: Vocab::new(&VocabSpec::new(Content::Full))?,
         lights: Vocab::new(&VocabSpec::new(Content::Lights))?,
+        listener: audio.map(|spec_json| Listener::open(out, spec_json)).transpose()?,
     };
     let meta = [
         ("format", FORMAT.to_owned()),
         ("spec", spec.key()?),
+        ("audio", audio.map_or_else(String::new, |spec_json| blake3::hash(spec_json).to_hex().to_string())),
         ("vocab", encoder.notes.hash().to_owned()),
         ("light_vocab", encoder.lights.hash().to_owned()),
     ];
@@ -398,19 +445,18 @@ impl Run<'_> {
     /// Reads the packs `members`, or takes them over, and writes their shard if it is not there as it should be.
     fn shard(&self, shard: usize, members: &[usize]) -> Result<ShardDone> {
         let known = self.old.items(members.iter().map(|&i| self.packs[i].0.as_str()), self.shards)?;
-        let items: Vec<Option<(Item, bool)>> = members
+        let items: Vec<(Item, bool)> = members
             .par_iter()
             .map(|&i| {
                 if self.watch.stop.load(Ordering::Relaxed) {
-                    return None;
+                    return Err(Error::Cancelled);
                 }
                 let (path, file) = &self.packs[i];
-                let item = self.encoder.pack(path, file, known.get(path.as_str()));
+                let item = self.encoder.pack(path, file, known.get(path.as_str()))?;
                 self.watch.done.fetch_add(1, Ordering::Relaxed);
-                Some(item)
+                Ok(item)
             })
-            .collect();
-        let items: Vec<(Item, bool)> = items.into_iter().collect::<Option<_>>().ok_or(Error::Cancelled)?;
+            .collect::<Result<_>>()?;
         let reused = items.iter().filter(|i| i.1).count();
         let mut items: Vec<Item> = items.into_iter().map(|i| i.0).collect();
         number_rows(&mut items);
@@ -554,7 +600,11 @@ impl Earlier {
 
     /// Whether the shard on disk holds exactly `packs` packs, all of them known.
     fn is_whole(&self, index: usize, shards: usize, packs: usize, known: &HashMap<String, Item>) -> bool {
-        self.found.get(&shards).is_some_and(|f| f.contains(&index)) && self.found.len() == 1 && known.len() == packs
+        self.found.get(&shards).is_some_and(|f| f.contains(&index))
+            && self.found.len() == 1
+            && known.len() == packs
+            // That nothing is known of no packs says nothing about the shard.
+            && (packs > 0 || self.load(index, shards).is_some())
     }
 
     /// Deletes shards of other numbers, whose packs have all found their place.
@@ -569,16 +619,79 @@ impl Earlier {
     }
 }
 
+impl Item {
+    fn broken(record: PackRecord, error: &Error) -> Self {
+        Self { record: PackRecord { fault: Some(Fault::from(error)), ..record }, tokens: Vec::new() }
+    }
+}
+
+/// What went wrong with a song, unless it is a fault of the store, which ends the run.
+fn fault_of_song<T>(result: Result<T>) -> Result<std::result::Result<T, Fault>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error @ (Error::Io { .. } | Error::Store { .. })) => Err(error),
+        Err(error) => Ok(Err(Fault::from(&error))),
+    }
+}
+
+/// Hears a pack's song and holds its levels against it.
+fn hear(listener: &Listener, pack: &Pack, song: &Song, record: &mut PackRecord) -> Result<()> {
+    if !song.audio_present {
+        return Ok(());
+    }
+    let name = &song.info.audio_file;
+    let bytes = match pack.read(name) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            record.sound = Some(SoundRecord { fault: Some(Fault::from(&error)), ..SoundRecord::default() });
+            return Ok(());
+        }
+    };
+    let heard = match fault_of_song(listener.hear(name, &bytes))? {
+        Ok(heard) => heard,
+        Err(fault) => {
+            let key = listener.key(&bytes);
+            record.sound = Some(SoundRecord { key, fault: Some(fault), ..SoundRecord::default() });
+            return Ok(());
+        }
+    };
+    for (level, d) in record.levels.iter_mut().zip(&song.levels) {
+        let Some(d) = d.level.as_ref().ok().filter(|_| level.fault.is_none()) else { continue };
+        // Its record was measured by this clock.
+        let Ok(clock) = song.clock(d) else { continue };
+        let notes_s: Vec<f64> =
+            d.notes.chunk_by(|a, b| a.beat == b.beat).map(|onset| clock.seconds(onset[0].beat)).collect();
+        let agreement = heard.agreement(&notes_s);
+        let mut sound = LevelSound {
+            onset_share: agreement.onset_share,
+            offset_ms: agreement.offset_ms,
+            audio_shorter_than_map: level.last_note_s > heard.seconds,
+            ..LevelSound::default()
+        };
+        if level.row >= 0 {
+            match fault_of_song(listener.grid(&heard, &clock, level.grid_offset_beats))? {
+                Ok((grid, slots)) => (sound.grid, sound.slots) = (grid, slots),
+                Err(fault) => sound.fault = Some(fault),
+            }
+        }
+        level.sound = Some(sound);
+    }
+    record.sound =
+        Some(SoundRecord { key: heard.key, fault: None, seconds: heard.seconds, silent_share: heard.silent_share });
+    Ok(())
+}
+
 struct Encoder<'a> {
     spec: &'a Spec,
     limits: &'a Limits,
     notes: Vocab,
     lights: Vocab,
+    listener: Option<Listener>,
 }
 
 impl Encoder<'_> {
-    /// The pack, and whether it was taken over as `known` has it.
-    fn pack(&self, path: &str, file: &Path, known: Option<&Item>) -> (Item, bool) {
+    /// The pack, and whether it was taken over as `known` has it. Fails only where the store does.
+    fn pack(&self, path: &str, file: &Path, known: Option<&Item>) -> Result<(Item, bool)> {
         let mut record = PackRecord { path: path.to_owned(), ..PackRecord::default() };
         let mut tokens = Vec::new();
         let read = (|| {
@@ -587,34 +700,62 @@ impl Encoder<'_> {
             if pack.archive_bytes().is_some() {
                 record.fingerprint = hex(&pack.fingerprint()?);
                 if known.is_some_and(|k| k.record.fingerprint == record.fingerprint) {
-                    return Ok(None);
+                    return Ok((pack, None));
                 }
             } else if let Some(known) = known
                 && let Ok((key, audio)) = Song::identity(&pack, self.limits)
                 && (known.record.song.key == hex(&key) && known.record.song.audio_present == audio)
+                && self.sounds_as_before(&pack, &known.record)
             {
-                return Ok(None);
+                return Ok((pack, None));
             }
-            Song::read_maps(&pack, self.limits).map(Some)
+            let song = Song::read_maps(&pack, self.limits)?;
+            Ok((pack, Some(song)))
         })();
-        match read {
-            Ok(None) => {
-                // Just compared above.
-                if let Some(known) = known {
-                    return (known.clone(), true);
-                }
-            }
-            Ok(Some(song)) => {
-                record.song = SongRecord::of(&song);
-                for level in &song.levels {
-                    let (level, encoded) = self.level(&song, &record.song, level);
-                    tokens.extend(encoded);
-                    record.levels.push(level);
-                }
-            }
-            Err(error) => record.fault = Some(Fault::from(&error)),
+        let (pack, song) = match read {
+            Ok((pack, Some(song))) => (pack, song),
+            Ok((pack, None)) => match known {
+                Some(known) if self.is_heard(&known.record)? => return Ok((known.clone(), true)),
+                // Its songs are gone from the store.
+                _ => match Song::read_maps(&pack, self.limits) {
+                    Ok(song) => (pack, song),
+                    Err(error) => return Ok((Item::broken(record, &error), false)),
+                },
+            },
+            Err(error) => return Ok((Item::broken(record, &error), false)),
+        };
+        record.song = SongRecord::of(&song);
+        for level in &song.levels {
+            let (level, encoded) = self.level(&song, &record.song, level);
+            tokens.extend(encoded);
+            record.levels.push(level);
         }
-        (Item { record, tokens }, false)
+        if let Some(listener) = &self.listener {
+            hear(listener, &pack, &song, &mut record)?;
+        }
+        Ok((Item { record, tokens }, false))
+    }
+
+    /// Whether the audio file of a folder is the one that was heard.
+    fn sounds_as_before(&self, pack: &Pack, known: &PackRecord) -> bool {
+        match (&self.listener, &known.sound) {
+            (Some(listener), Some(sound)) => {
+                pack.read(&known.song.audio_file).is_ok_and(|bytes| listener.key(&bytes) == sound.key)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether all that was heard of a pack is in the store.
+    fn is_heard(&self, known: &PackRecord) -> Result<bool> {
+        match (&self.listener, &known.sound) {
+            (Some(listener), Some(sound)) if sound.fault.is_none() => {
+                let grids =
+                    known.levels.iter().filter_map(|level| level.sound.as_ref()).map(|level| level.grid.as_str());
+                listener.knows(&sound.key, grids.filter(|grid| !grid.is_empty()))
+            }
+            _ => Ok(true),
+        }
     }
 
     #[allow(clippy::type_complexity)]

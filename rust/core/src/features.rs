@@ -2,7 +2,10 @@
 //!
 //! Frame `t` is the window centred on sample `t · hop`; beyond both ends of the song lies silence, so `n` samples give
 //! `1 + n / hop` frames. The onset rows carry librosa's shift as well: the rise from frame `t − 1` to frame `t` stands
-//! at row `t + n_fft / (2 · hop)`, because a sound begins to show in a window half its length before the centre.
+//! at row `t + n_fft / (2 · hop)`, because a sound begins to show in a window half its length before the centre. In music it
+//! takes until a quarter of the window for the rise to be steepest: [`FeatureSpec::onset_lag_s`] is what is left of the shift.
+//!
+//! [`to_slots`] brings the frames of a song onto the beat grid, `slots_per_beat` of them a beat.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,15 +17,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::{MAX_RATE_HZ, MIN_RATE_HZ};
 use crate::error::{Error, Result};
+use crate::timing::TempoMap;
 
 /// Power below which the logarithm is cut off (−100 dB), librosa's `amin`.
 const MIN_POWER: f32 = 1e-10;
 /// Samples are clamped to ± this, so that no sum of squares overflows; real audio stays within ±2 or so.
 const MAX_SAMPLE: f32 = 1e6;
 
-/// What the features are. Given as JSON from Python; the defaults are plan A's numbers.
+/// Time from the onset that a chart names to the steepest rise of its sound: instruments need it to speak. Median over 36
+/// annotated songs, all of hop and window lengths tried (docs/experiments.md).
+const ATTACK_S: f64 = 0.004;
+/// Most slots of one song: 10,900 beats at 12 a beat. Levels that play with the tempo would ask for any number.
+const SLOTS_MAX: u64 = 1 << 17;
+/// An onset is a row that no other within this time exceeds, and that stands out of the mean within [`AROUND_S`].
+const ALONE_S: f64 = 0.03;
+const AROUND_S: f64 = 0.1;
+/// By how much, in means of the song.
+const STANDS_OUT: f32 = 0.5;
+/// A frame this far below the song's loudest band is silent, as is one that is hardly above digital silence.
+const SILENT_DB: f32 = 60.0;
+const NOTHING_DB: f32 = -90.0;
+
+/// What the features are, as the JSON of Python's `AudioConfig`, which is the home of these numbers: none has a default here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct FeatureSpec {
     /// Sample rate of the input.
     pub sample_rate_hz: u32,
@@ -34,37 +52,25 @@ pub struct FeatureSpec {
     pub n_mels: usize,
     /// Lower edge of the lowest mel band.
     pub fmin_hz: f64,
-    /// Upper edge of the highest mel band; half the sample rate if absent.
+    /// Upper edge of the highest mel band; half the sample rate if null.
+    #[serde(deserialize_with = "Option::deserialize")] // so that it must be there
     pub fmax_hz: Option<f64>,
     /// Exponent of the spectrum before the mel sums: 2 for power, 1 for magnitude. Decibels are right for both.
     pub power: f32,
-    /// Decibels below the song's loudest mel value at which the spectrogram is cut off; no floor but −100 dB if absent.
+    /// Decibels below the song's loudest mel value at which the spectrogram is cut off; no floor but −100 dB if null.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub top_db: Option<f32>,
     /// Edges of the flux bands, rising: a mel band belongs to the flux band that its centre lies in.
     pub band_edges_hz: Vec<f64>,
-}
-
-impl Default for FeatureSpec {
-    fn default() -> Self {
-        Self {
-            sample_rate_hz: 22_050,
-            n_fft: 2_048,
-            hop: 512,
-            n_mels: 80,
-            fmin_hz: 0.0,
-            fmax_hz: None,
-            power: 2.0,
-            top_db: Some(80.0),
-            band_edges_hz: vec![0.0, 200.0, 800.0, 3_200.0, 11_025.0],
-        }
-    }
+    /// Slots that a beat is cut into.
+    pub slots_per_beat: u32,
 }
 
 impl FeatureSpec {
-    /// Reads and checks a specification; absent fields have their defaults.
+    /// Reads and checks a specification.
     ///
     /// # Errors
-    /// [`Error::Spec`] with the field for JSON that is not such an object, unknown fields and impossible values.
+    /// [`Error::Spec`] with the field for JSON that is not such an object, absent and unknown fields and impossible values.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         if !json.trim_ascii_start().starts_with(b"{") {
             return Err(Error::Spec { field: ".".into(), problem: "expected a JSON object of settings".into() });
@@ -90,6 +96,37 @@ impl FeatureSpec {
     /// Rows by which the onset features are delayed against the frame in which the rise shows.
     pub fn onset_shift(&self) -> usize {
         self.n_fft / (2 * self.hop.max(1))
+    }
+
+    /// By how much the onset rows stand behind the onsets of the music: an onset at `s` seconds shows most in the row at
+    /// `s + onset_lag_s()`.
+    pub fn onset_lag_s(&self) -> f64 {
+        // A rise between two frames is steepest when the sound is a quarter of the window before the middle of the two.
+        let (hop, shift) = (self.hop as f64, self.onset_shift() as f64);
+        (shift * hop + hop / 2.0 - self.n_fft as f64 / 4.0) / f64::from(self.sample_rate_hz) + ATTACK_S
+    }
+
+    /// Frames, or rows of the onset features, a second.
+    pub fn frame_rate_hz(&self) -> f64 {
+        f64::from(self.sample_rate_hz) / self.hop.max(1) as f64
+    }
+
+    /// Times of the boundaries between the slots of a song of `audio_s` seconds, one more than there are slots.
+    ///
+    /// Slot `k` is centred on beat `grid_offset_beats + k / slots_per_beat` of `clock` and reaches half way to its
+    /// neighbours; the last one is the last whose centre the song reaches. A song that ends before slot 0 has none.
+    ///
+    /// # Errors
+    /// [`Error::Audio`] when a tempo makes them too many.
+    pub fn slot_edges_s(&self, clock: &TempoMap, grid_offset_beats: f64, audio_s: f64) -> Result<Vec<f64>> {
+        let parts = f64::from(self.slots_per_beat);
+        let last = ((clock.beats(audio_s) - grid_offset_beats) * parts).floor();
+        if last.is_nan() || last >= SLOTS_MAX as f64 {
+            let problem = format!("found {last} slots of the beat grid in {audio_s} s, expected below {SLOTS_MAX}");
+            return Err(Error::Audio { path: "beat grid".into(), problem });
+        }
+        let slots = if last < 0.0 { 0 } else { last as u64 + 1 };
+        Ok((0..=slots).map(|k| clock.seconds(grid_offset_beats + (k as f64 - 0.5) / parts)).collect())
     }
 
     fn check(&self) -> Result<()> {
@@ -125,6 +162,9 @@ impl FeatureSpec {
         let edges = &self.band_edges_hz;
         if edges.len() == 1 || edges.len() > 65 || !edges.is_sorted_by(|a, b| a < b) {
             return fail("band_edges_hz", format!("{edges:?}"), "none, or 2 to 65 rising frequencies".into());
+        }
+        if !(1..=96).contains(&self.slots_per_beat) {
+            return fail("slots_per_beat", self.slots_per_beat.to_string(), "1 to 96".into());
         }
         Ok(())
     }
@@ -290,6 +330,100 @@ impl Extractor {
     }
 }
 
+/// `features` on a beat grid: slot k is their mean from `edges_s[k]` to `edges_s[k + 1]`, as [`FeatureSpec::slot_edges_s`] makes them.
+///
+/// The mean is that of the straight lines through the rows, so slots narrower than a frame are interpolated and wider ones
+/// lose nothing; before the first row and behind the last one they are continued. The lag of the onset rows is taken off.
+/// The rise is averaged, not its highest value taken: where a slot is about as long as a frame, the highest value of a slot
+/// is often that of its neighbour's onset (docs/experiments.md).
+pub fn to_slots(features: &Features, spec: &FeatureSpec, edges_s: &[f64]) -> Features {
+    let rate_hz = spec.frame_rate_hz();
+    let means = |rows: &[f32], width: usize, lag_s: f64| {
+        let mut out = vec![0.0; edges_s.len().saturating_sub(1) * width];
+        if width > 0 && rows.len() >= width {
+            for (slot, edges) in out.chunks_exact_mut(width).zip(edges_s.windows(2)) {
+                mean_between(rows, (edges[0] + lag_s) * rate_hz, (edges[1] + lag_s) * rate_hz, slot);
+            }
+        }
+        out
+    };
+    let lag_s = spec.onset_lag_s();
+    let n_bands = spec.band_edges_hz.len().saturating_sub(1);
+    Features {
+        frames: edges_s.len().saturating_sub(1),
+        mel: means(&features.mel, spec.n_mels, 0.0),
+        onset: means(&features.onset, 1, lag_s),
+        bands: means(&features.bands, n_bands, lag_s),
+    }
+}
+
+/// Narrower spans, in rows, count as this wide: below it the area under a line is lost in rounding.
+const SPAN_MIN: f64 = 1e-6;
+
+/// Mean of the lines through `rows`, one at each whole number, from `begin` to `end`; `out` has the width of a row.
+fn mean_between(rows: &[f32], begin: f64, end: f64, out: &mut [f32]) {
+    let width = out.len();
+    let last = rows.len() / width - 1;
+    let (low, high) = (-1.0, last as f64 + 1.0);
+    let end = end.max(begin + SPAN_MIN);
+    let mut add = |row: usize, area: f64| {
+        let weight = (area / (end - begin)) as f32;
+        for (out, value) in out.iter_mut().zip(&rows[row * width..]) {
+            *out += weight * value;
+        }
+    };
+    // Each row weighs as much as its triangle, which falls to 0 at its neighbours, has area between the ends.
+    let area = |x: f64| if x < 0.0 { 0.5 * (x + 1.0).powi(2) } else { 1.0 - 0.5 * (1.0 - x).powi(2) };
+    let below = |x: f64, row: f64| area((x - row).clamp(-1.0, 1.0));
+    let (from, to) = (begin.clamp(low, high), end.clamp(low, high));
+    add(0, (end.min(low) - begin).max(0.0));
+    add(last, (end - begin.max(high)).max(0.0));
+    let mut row = from.floor();
+    while row < to + 1.0 {
+        let weight = below(to, row) - below(from, row);
+        if weight > 0.0 {
+            add(row.clamp(0.0, last as f64) as usize, weight);
+        }
+        row += 1.0;
+    }
+}
+
+/// Times in seconds of the onsets that the rows of onset strength show, their lag taken off, rising.
+///
+/// Each is a row that no other within 30 ms exceeds and that stands out of its surroundings, its place refined by a parabola.
+pub fn onset_times_s(onset: &[f32], spec: &FeatureSpec) -> Vec<f64> {
+    let rate_hz = spec.frame_rate_hz();
+    let alone = ((ALONE_S * rate_hz).round() as usize).max(1);
+    let around = ((AROUND_S * rate_hz).round() as usize).max(1);
+    let least = STANDS_OUT * mean(onset);
+    let near = |row: usize, reach: usize| &onset[row.saturating_sub(reach)..(row + reach + 1).min(onset.len())];
+    let mut times_s = Vec::new();
+    for (row, &value) in onset.iter().enumerate() {
+        let earlier = &onset[row.saturating_sub(alone)..row];
+        // Of equal neighbours the first counts.
+        let peak = earlier.iter().all(|&v| v < value) && near(row, alone).iter().all(|&v| v <= value);
+        if value > 0.0 && peak && value >= mean(near(row, around)) + least {
+            let sides = (row.checked_sub(1).and_then(|r| onset.get(r)), onset.get(row + 1));
+            let shift = if let (Some(&left), Some(&right)) = sides {
+                let bend = f64::from(left - 2.0 * value + right);
+                if bend < 0.0 { 0.5 * f64::from(left - right) / bend } else { 0.0 }
+            } else {
+                0.0
+            };
+            times_s.push((row as f64 + shift) / rate_hz - spec.onset_lag_s());
+        }
+    }
+    times_s
+}
+
+/// Share of frames, 0 to 1, in which nothing is heard: 60 dB below the loudest band of the song, or nothing at all.
+pub fn silent_share(mel: &[f32], n_mels: usize) -> f64 {
+    let floor = (mel.iter().copied().fold(f32::NEG_INFINITY, f32::max) - SILENT_DB).max(NOTHING_DB);
+    let frames = mel.chunks_exact(n_mels.max(1));
+    let count = frames.len().max(1);
+    frames.filter(|frame| frame.iter().all(|&value| value <= floor)).count() as f64 / count as f64
+}
+
 /// Sums run in this many lanes, so that the compiler can make vector code of them.
 const LANES: usize = 8;
 
@@ -399,14 +533,23 @@ mod tests {
 
     use super::*;
 
-    fn extractor(change: impl FnOnce(&mut FeatureSpec)) -> Extractor {
-        let mut spec = FeatureSpec {
+    fn spec() -> FeatureSpec {
+        FeatureSpec {
+            sample_rate_hz: 22_050,
             n_fft: 256,
             hop: 64,
             n_mels: 24,
+            fmin_hz: 0.0,
+            fmax_hz: None,
+            power: 2.0,
+            top_db: Some(80.0),
             band_edges_hz: vec![0.0, 2_000.0, 11_025.0],
-            ..FeatureSpec::default()
-        };
+            slots_per_beat: 12,
+        }
+    }
+
+    fn extractor(change: impl FnOnce(&mut FeatureSpec)) -> Extractor {
+        let mut spec = spec();
         change(&mut spec);
         Extractor::new(spec).unwrap()
     }
@@ -416,11 +559,66 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_plan_a_and_round_trip_through_json() {
-        let spec = FeatureSpec::from_json(b"{}").unwrap();
-        assert_eq!((spec.sample_rate_hz, spec.n_fft, spec.hop, spec.n_mels), (22_050, 2_048, 512, 80));
-        assert_eq!(FeatureSpec::from_json(&serde_json::to_vec(&spec).unwrap()).unwrap(), spec);
-        assert_eq!(spec.onset_shift(), 2);
+    fn a_spec_comes_back_and_every_field_must_be_there() {
+        let json = serde_json::to_value(spec()).unwrap();
+        let read = |json: &serde_json::Value| FeatureSpec::from_json(json.to_string().as_bytes());
+        assert_eq!(read(&json).unwrap(), spec());
+        for name in json.as_object().unwrap().keys() {
+            let mut less = json.clone();
+            less.as_object_mut().unwrap().remove(name);
+            assert!(matches!(read(&less), Err(Error::Spec { problem, .. }) if problem.contains(name)), "{name}");
+        }
+        let plan_a = FeatureSpec { n_fft: 2_048, hop: 512, ..spec() };
+        assert_eq!(plan_a.onset_shift(), 2);
+        assert!((plan_a.onset_lag_s() - 0.0388).abs() < 1e-4);
+    }
+
+    #[test]
+    fn slots_reach_from_the_first_beat_of_the_grid_to_the_end_of_the_song() {
+        let spec = spec();
+        let clock = TempoMap::from_events(120.0, [(2.0, 60.0)], 0.0).unwrap();
+        let edges_s = spec.slot_edges_s(&clock, 0.25, 2.0).unwrap();
+        // 2 s are beat 3, that is 2.75 beats behind the first slot.
+        assert_eq!(edges_s.len(), 33 + 2);
+        assert!((edges_s[0] - (0.25 - 0.5 / 12.0) / 2.0).abs() < 1e-12);
+        assert!((edges_s[34] - (2.0 + 0.5 / 12.0)).abs() < 1e-12);
+        assert_eq!(spec.slot_edges_s(&clock, 0.25, 0.1).unwrap().len(), 1);
+        assert_eq!(to_slots(&Features::default(), &spec, &[0.0]).frames, 0);
+        let mad = TempoMap::constant(1e6, 0.0).unwrap();
+        assert!(matches!(spec.slot_edges_s(&mad, 0.0, 100.0), Err(Error::Audio { .. })));
+        assert!(spec.slot_edges_s(&clock, 0.0, f64::NAN).is_err());
+    }
+
+    #[test]
+    fn clicks_are_found_where_they_are() {
+        let spec = FeatureSpec { n_fft: 2_048, hop: 512, n_mels: 40, ..spec() };
+        let extractor = Extractor::new(spec).unwrap();
+        let spec = extractor.spec();
+        let mut state = 1_u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from_bits(state >> 9 | 0x3f80_0000) * 2.0 - 3.0
+        };
+        let mut samples: Vec<f32> = (0..22_050 * 10).map(|_| 0.01 * noise()).collect();
+        let clicks_s: Vec<f64> = (1..18).map(|k| f64::from(k) * 0.517).collect();
+        for &at in &clicks_s {
+            for (i, sample) in samples[(at * 22_050.0) as usize..].iter_mut().take(1_500).enumerate() {
+                *sample += 0.5 * (-(i as f32) / 300.0).exp() * noise();
+            }
+        }
+        let found_s = onset_times_s(&extractor.extract(&samples).onset, spec);
+        let matched = crate::timing::align(&clicks_s, &found_s, 0.02);
+        assert!(matched.iter().all(Option::is_some), "{found_s:?}");
+        assert!(onset_times_s(&[0.0; 50], spec).is_empty());
+        assert!(onset_times_s(&[], spec).is_empty());
+        assert_eq!(onset_times_s(&[0.0, 0.0, 0.0, 5.0, 5.0, 0.0, 0.0, 0.0], spec).len(), 1);
+    }
+
+    #[test]
+    fn silence_is_what_lies_far_below_the_song() {
+        assert_eq!(silent_share(&[-100.0, -100.0, -99.0, -100.0], 2), 1.0);
+        assert_eq!(silent_share(&[-70.0, -70.0, 0.0, -80.0, -59.0, -70.0, -61.0, -80.0], 2), 0.5);
+        assert_eq!(silent_share(&[], 2), 0.0);
     }
 
     #[test]
@@ -436,7 +634,7 @@ mod tests {
     #[test]
     fn a_mel_filter_has_unit_area_whatever_its_width() {
         // Slaney's norm: the triangle's height is 2 / width, so that its area in Hz is 1.
-        let spec = FeatureSpec { n_fft: 65_536, ..FeatureSpec::default() };
+        let spec = FeatureSpec { n_fft: 65_536, n_mels: 80, ..spec() };
         let bin_hz = f64::from(spec.sample_rate_hz) / spec.n_fft as f64;
         for edges in mel_edges_hz(&spec).windows(3) {
             let filter = mel_filter(edges, bin_hz, spec.n_fft / 2 + 1);
@@ -497,6 +695,41 @@ mod tests {
             }
         }
 
+        /// Oracle: a thousand points of each slot, on the lines through the rows.
+        #[test]
+        fn a_slot_is_the_mean_of_the_song_between_its_edges(
+            frames in prop::collection::vec((-9.0_f32..9.0, -9.0_f32..9.0), 1..30), begin in -6.0_f64..30.0,
+            spans in prop::collection::vec(0.01_f64..4.0, 0..5),
+        ) {
+            let spec = FeatureSpec { n_mels: 2, ..spec() };
+            let onset: Vec<f32> = frames.iter().map(|f| f.0).collect();
+            let pairs: Vec<f32> = frames.iter().flat_map(|f| [f.0, f.1]).collect();
+            let song = Features { frames: frames.len(), mel: pairs.clone(), onset, bands: pairs };
+            let mut rows = vec![begin];
+            rows.extend(spans.iter().scan(begin, |row, span| { *row += span; Some(*row) }));
+            let edges_s: Vec<f64> = rows.iter().map(|row| row / spec.frame_rate_hz()).collect();
+            let slots = to_slots(&song, &spec, &edges_s);
+            prop_assert_eq!((slots.frames, slots.mel.len()), (spans.len(), 2 * spans.len()));
+            let at = |row: f64, right: bool| {
+                let row = row.clamp(0.0, (frames.len() - 1) as f64);
+                let value = |i: f64| { let f = frames[i as usize]; f64::from(if right { f.1 } else { f.0 }) };
+                value(row.floor()) + (value(row.ceil()) - value(row.floor())) * (row - row.floor())
+            };
+            for (slot, edges) in rows.windows(2).enumerate() {
+                let mean = |lag: f64, right: bool| {
+                    (0..1_000).map(|i| edges[0] + (edges[1] - edges[0]) * (f64::from(i) + 0.5) / 1_000.0)
+                        .map(|row| at(row + lag, right)).sum::<f64>() / 1_000.0
+                };
+                let lag = spec.onset_lag_s() * spec.frame_rate_hz();
+                for (found, expected) in [
+                    (slots.mel[slot * 2], mean(0.0, false)), (slots.mel[slot * 2 + 1], mean(0.0, true)),
+                    (slots.onset[slot], mean(lag, false)), (slots.bands[slot * 2 + 1], mean(lag, true)),
+                ] {
+                    prop_assert!((f64::from(found) - expected).abs() < 1e-3, "{found} {expected}");
+                }
+            }
+        }
+
         #[test]
         fn whatever_the_samples_the_features_are_finite(bits in prop::collection::vec(any::<u32>(), 0..1_500)) {
             let samples: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
@@ -509,9 +742,11 @@ mod tests {
         fn any_spec_is_refused_or_works(
             sample_rate_hz in any::<u32>(), n_fft in 0_usize..5_000, hop in 0_usize..5_000, n_mels in 0_usize..600,
             fmin_hz in any::<f64>(), fmax_hz in any::<Option<f64>>(), power in any::<f32>(), top_db in any::<Option<f32>>(),
-            band_edges_hz in prop::collection::vec(any::<f64>(), 0..4),
+            band_edges_hz in prop::collection::vec(any::<f64>(), 0..4), slots_per_beat in 0_u32..100,
         ) {
-            let spec = FeatureSpec { sample_rate_hz, n_fft, hop, n_mels, fmin_hz, fmax_hz, power, top_db, band_edges_hz };
+            let spec = FeatureSpec {
+                sample_rate_hz, n_fft, hop, n_mels, fmin_hz, fmax_hz, power, top_db, band_edges_hz, slots_per_beat,
+            };
             if let Ok(extractor) = Extractor::new(spec) {
                 prop_assert!(extractor.extract(&[0.5; 100]).mel.iter().all(|value| value.is_finite()));
             }

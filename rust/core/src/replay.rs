@@ -120,6 +120,10 @@ pub fn check_audio(bytes: &[u8]) {
     assert!(decoded.seconds <= MAX_SECONDS + 0.1, "{} s", decoded.seconds);
     assert!((1..=MAX_CHANNELS).contains(&decoded.channels));
 
+    // Encoding takes a hundred times as long as the rest: every eighth file stands for all, and those that may be copied.
+    if !bytes.starts_with(b"OggS") && !bytes.len().is_multiple_of(8) {
+        return;
+    }
     let options = PrepareOptions { sample_rate_hz: 11_025, max_seconds: MAX_SECONDS, ..PrepareOptions::default() };
     let prepared = audio::prepare(source(bytes), &options).expect("what decodes can be prepared");
     let again = audio::prepare(source(&prepared.ogg), &options).expect("what was prepared can be read");
@@ -152,13 +156,16 @@ pub fn check_features(bytes: &[u8]) {
     let Some((&[sizes, kinds], bytes)) = bytes.split_first_chunk::<2>() else { return };
     let n_fft = 16 << (sizes & 7);
     let spec = FeatureSpec {
+        sample_rate_hz: 22_050,
+        fmin_hz: 0.0,
+        fmax_hz: None,
+        slots_per_beat: 12,
         n_fft,
         hop: (n_fft >> (sizes >> 3 & 3)).max(16),
         n_mels: 1 + usize::from(sizes >> 5) * 16,
         power: if kinds & 1 == 0 { 2.0 } else { 1.0 },
         top_db: (kinds & 2 == 0).then_some(80.0),
         band_edges_hz: vec![0.0, 11_025.0],
-        ..FeatureSpec::default()
     };
     let samples: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect();
     let extractor = Extractor::new(spec.clone()).expect("these sizes are possible");

@@ -2,18 +2,23 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use beatweaver_core::audio::{self, DecodeOptions, Decoded, PrepareOptions, Source, Tags, decode, prepare};
-use beatweaver_core::features::{Extractor, FeatureSpec};
+use beatweaver_core::features::{Extractor, FeatureSpec, Features, onset_times_s, to_slots};
 use beatweaver_core::{Error, Result, Warning};
 use numpy::ndarray::Array2;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArrayDyn};
+use numpy::{
+    AllowTypeChange, IntoPyArray, PyArray1, PyArray2, PyArrayLikeDyn, PyReadonlyArray1, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::door;
 use crate::error::to_python;
+use crate::map::TempoMap;
 
 /// A path or the bytes themselves.
 #[derive(FromPyObject)]
@@ -229,7 +234,7 @@ fn matrix(py: Python<'_>, rows: usize, columns: usize, values: Vec<f32>) -> PyRe
 ///
 /// Args:
 ///     samples: float32 `[T]` at the spec's sample rate; what is not finite counts as 0.
-///     spec_json: sizes and bands as JSON; `{}` takes the defaults (22 050 Hz, FFT 2048, hop 512, 80 mels).
+///     spec_json: `AudioConfig.canonical()`.
 ///
 /// Returns:
 ///     `mel` `[frames, mels]` in dB, `onset` `[frames]`, `bands` `[frames, b]`, all float32; frames = 1 + T // hop.
@@ -248,11 +253,105 @@ pub(crate) fn features<'py>(
     let extractor = extractor(py, spec_json)?;
     let samples = samples.as_slice()?;
     let features = door::run(py, 0, || Ok(extractor.extract(samples)))?;
+    arrays(py, &extractor, features)
+}
+
+fn arrays<'py>(py: Python<'py>, extractor: &Extractor, features: Features) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("mel", matrix(py, features.frames, extractor.spec().n_mels, features.mel)?)?;
     dict.set_item("onset", features.onset.into_pyarray(py))?;
     dict.set_item("bands", matrix(py, features.frames, extractor.bands(), features.bands)?)?;
     Ok(dict)
+}
+
+/// Width of each array of features under a spec; what a spec means is checked here.
+///
+/// Args:
+///     spec_json: `AudioConfig.canonical()`.
+///
+/// Returns:
+///     Numbers of one frame or slot: `mel`, `onset` (1) and `bands`.
+///
+/// Raises:
+///     ConfigError: not a valid spec.
+#[pyfunction]
+pub(crate) fn feature_widths(py: Python<'_>, spec_json: &[u8]) -> PyResult<BTreeMap<&'static str, usize>> {
+    let extractor = extractor(py, spec_json)?;
+    Ok(BTreeMap::from([("mel", extractor.spec().n_mels), ("onset", 1), ("bands", extractor.bands())]))
+}
+
+/// Features on the beat grid: slot k is their mean around beat `grid_offset_beats + k / slots_per_beat`, half way to its
+/// neighbours; the lag of the onset rows is taken off.
+///
+/// Args:
+///     features: `mel`, `onset` and `bands` as `features` gives them.
+///     tempo: where the beats lie.
+///     spec_json: `AudioConfig.canonical()`.
+///     audio_s: length of the song; the last slot is the last whose centre it reaches.
+///     grid_offset_beats: the beat of slot 0.
+///
+/// Returns:
+///     `mel` `[slots, mels]`, `onset` `[slots]`, `bands` `[slots, b]`, all float32.
+///
+/// Raises:
+///     ConfigError: not a valid spec, or features of another one.
+///     AudioError: more slots than can be meant.
+#[pyfunction]
+#[pyo3(signature = (
+    features: "collections.abc.Mapping[str, numpy.typing.NDArray[numpy.float32] | numpy.typing.NDArray[numpy.float16]]",
+    tempo: "TempoMap", *, spec_json: "bytes", audio_s: "float", grid_offset_beats: "float" = 0.0
+) -> "dict[str, numpy.typing.NDArray[numpy.float32]]")]
+pub(crate) fn beat_slots<'py>(
+    py: Python<'py>,
+    features: BTreeMap<String, PyArrayLikeDyn<'py, f32, AllowTypeChange>>,
+    tempo: &TempoMap,
+    spec_json: &[u8],
+    audio_s: f64,
+    grid_offset_beats: f64,
+) -> PyResult<Bound<'py, PyDict>> {
+    let extractor = extractor(py, spec_json)?;
+    let spec = extractor.spec();
+    let frames = features.get("onset").map_or(0, |onset| onset.len());
+    let part = |name: &str, width: usize| {
+        let found = features.get(name).filter(|array| array.shape()[0] == frames && array.len() == frames * width);
+        let problem = || format!("expected `{name}` of {frames} frames with {width} numbers each");
+        let refuse = || to_python(py, &Error::Spec { field: "features".into(), problem: problem() });
+        found.map(|array| array.as_array().iter().copied().collect::<Vec<f32>>()).ok_or_else(refuse)
+    };
+    let song = Features {
+        frames,
+        mel: part("mel", spec.n_mels)?,
+        onset: part("onset", 1)?,
+        bands: part("bands", extractor.bands())?,
+    };
+    let slots =
+        door::run(py, 0, || Ok(to_slots(&song, spec, &spec.slot_edges_s(&tempo.0, grid_offset_beats, audio_s)?)))?;
+    arrays(py, &extractor, slots)
+}
+
+/// Times of the onsets that the rows of onset strength show, their lag taken off.
+///
+/// Args:
+///     onset: float32 `[frames]`, as `features` gives it.
+///     spec_json: `AudioConfig.canonical()`.
+///
+/// Returns:
+///     float64 `[N]`, seconds, rising.
+///
+/// Raises:
+///     ConfigError: not a valid spec.
+#[pyfunction]
+#[pyo3(signature = (
+    onset: "numpy.typing.NDArray[numpy.float32]", spec_json: "bytes"
+) -> "numpy.typing.NDArray[numpy.float64]")]
+pub(crate) fn onset_times<'py>(
+    py: Python<'py>,
+    onset: PyReadonlyArray1<'py, f32>,
+    spec_json: &[u8],
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let extractor = extractor(py, spec_json)?;
+    let onset = onset.as_slice()?;
+    Ok(door::run(py, 0, || Ok(onset_times_s(onset, extractor.spec())))?.into_pyarray(py))
 }
 
 /// Log-mel spectrogram in dB with the onset strength as its last row.

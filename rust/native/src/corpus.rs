@@ -17,25 +17,29 @@ use crate::error::to_python;
 ///
 /// Args:
 ///     root: a folder that holds packs (zips, or folders with an Info file), or one pack.
-///     out: folder to write to; `tokens/` is made in it.
+///     out: folder to write to; `tokens/` is made in it, and `features/` and `slots/` (as `Store` reads them) with audio.
 ///     spec_json: `ProcessConfig` without `splits` and `threads`, as JSON.
+///     audio_json: `AudioConfig.canonical()` to hear the songs as well; None leaves them.
 ///     threads: 0 for `BEATWEAVER_THREADS` or all cores.
 ///     progress: called with packs done and packs found, at most ten times a second.
 ///
 /// Returns:
 ///     One column per field, one row per level (a pack that could not be read is one row): texts as lists, numbers as
 ///     arrays. `fault_type` and `fault_message` say why a row could not be read, `filter` why it is not in the tokens,
-///     `shard` and `row` where its tokens are (−1: nowhere). Further `shards` and `reused`: how many shards there are, and
+///     `shard` and `row` where its tokens are (−1: nowhere). Of the sound: `audio_key` in `features/`, `slots_key` and `slots`
+///     in `slots/` (empty and 0: not there), `audio_fault_type` and `audio_fault_message`, and lists with None where there
+///     is no sound: `audio_s`, `audio_silent_share`, `audio_onset_share`, `audio_offset_ms`, `audio_shorter_than_map`. Further `shards` and `reused`: how many shards there are, and
 ///     how many packs an earlier run had done.
 ///
 /// Raises:
-///     ConfigError: `spec_json` is not valid.
+///     ConfigError: `spec_json` or `audio_json` is not valid.
 ///     MapError: no pack below `root`.
 ///     OSError: the file system refused.
 ///     KeyboardInterrupt: Ctrl-C; what is written stays valid, and running again goes on from there.
 #[pyfunction]
 #[pyo3(signature = (
-    root: "str | os.PathLike[str]", out: "str | os.PathLike[str]", *, spec_json: "bytes", threads: "int" = 0,
+    root: "str | os.PathLike[str]", out: "str | os.PathLike[str]", *, spec_json: "bytes",
+    audio_json: "bytes | None" = None, threads: "int" = 0,
     progress: "collections.abc.Callable[[int, int], object] | None" = None
 ) -> "dict[str, typing.Any]")]
 pub(crate) fn process<'py>(
@@ -43,12 +47,13 @@ pub(crate) fn process<'py>(
     root: PathBuf,
     out: PathBuf,
     spec_json: Vec<u8>,
+    audio_json: Option<Vec<u8>>,
     threads: usize,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let spec = Spec::from_json(&spec_json).map_err(|e| to_python(py, &e))?;
     let outcome = door::run_watched(py, threads, progress.as_ref(), move |watch| {
-        corpus::process(&root, &out, &spec, &Limits::default(), watch)
+        corpus::process(&root, &out, &spec, audio_json.as_deref(), &Limits::default(), watch)
     })?;
     columns(py, &outcome)
 }
@@ -122,6 +127,24 @@ fn columns<'py>(py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyDic
     let fault = |r: &Row<'_>| r.pack.fault.clone().or_else(|| r.level.fault.clone()).unwrap_or_default();
     out.set_item("fault_type", rows.iter().map(|r| fault(r).kind).collect::<Vec<_>>())?;
     out.set_item("fault_message", rows.iter().map(|r| fault(r).message).collect::<Vec<_>>())?;
+    let pack_sound = |r: &Row<'_>| r.pack.sound.clone().filter(|sound| sound.fault.is_none());
+    let level_sound = |r: &Row<'_>| r.level.sound.clone().unwrap_or_default();
+    let optional =
+        |name: &str, f: &dyn Fn(&Row<'_>) -> Option<f64>| out.set_item(name, rows.iter().map(f).collect::<Vec<_>>());
+    out.set_item("audio_key", rows.iter().map(|r| pack_sound(r).unwrap_or_default().key).collect::<Vec<_>>())?;
+    optional("audio_s", &|r| pack_sound(r).map(|sound| sound.seconds))?;
+    optional("audio_silent_share", &|r| pack_sound(r).map(|sound| sound.silent_share))?;
+    optional("audio_onset_share", &|r| r.level.sound.as_ref().map(|sound| sound.onset_share))?;
+    optional("audio_offset_ms", &|r| r.level.sound.as_ref().and_then(|sound| sound.offset_ms))?;
+    let shorter = |r: &Row<'_>| r.level.sound.as_ref().map(|sound| sound.audio_shorter_than_map);
+    out.set_item("audio_shorter_than_map", rows.iter().map(shorter).collect::<Vec<_>>())?;
+    let fault = |r: &Row<'_>| {
+        r.pack.sound.clone().and_then(|sound| sound.fault).or_else(|| level_sound(r).fault).unwrap_or_default()
+    };
+    out.set_item("audio_fault_type", rows.iter().map(|r| fault(r).kind).collect::<Vec<_>>())?;
+    out.set_item("audio_fault_message", rows.iter().map(|r| fault(r).message).collect::<Vec<_>>())?;
+    out.set_item("slots_key", rows.iter().map(|r| level_sound(r).grid).collect::<Vec<_>>())?;
+    out.set_item("slots", rows.iter().map(|r| level_sound(r).slots as i64).collect::<Vec<_>>().into_pyarray(py))?;
     let place = |f: fn(&Row<'_>) -> i64| rows.iter().map(f).collect::<Vec<_>>().into_pyarray(py);
     out.set_item("shard", place(|r| if r.level.row < 0 { -1 } else { r.shard }))?;
     out.set_item("row", place(|r| r.level.row))?;

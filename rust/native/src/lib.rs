@@ -8,6 +8,7 @@ mod info;
 mod map;
 mod play;
 mod rows;
+mod store;
 mod tokens;
 
 /// The native half of BeatWeaver; people import `beatweaver`, which stands on it.
@@ -15,7 +16,8 @@ mod tokens;
 mod _native {
     #[pymodule_export]
     use super::audio::{
-        compute_mel_with_onset, decode_audio, decode_audio_with_info, encode_vorbis, features, prepare_audio, read_tags,
+        beat_slots, compute_mel_with_onset, decode_audio, decode_audio_with_info, encode_vorbis, feature_widths,
+        features, onset_times, prepare_audio, read_tags,
     };
     #[pymodule_export]
     use super::corpus::process;
@@ -29,6 +31,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::play::{PlayState, play_facts, play_presets, play_rules};
+    #[pymodule_export]
+    use super::store::Store;
     #[pymodule_export]
     use super::tokens::{Grammar, Vocab};
 }
