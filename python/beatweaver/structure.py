@@ -29,6 +29,7 @@ NPS: Final[Mapping[str, float]] = {"Easy": 1.4, "Normal": 2.2, "Hard": 3.2, "Exp
 _SILENT_SHARE: Final = 0.02
 """A bar with less than this share of the ordinary bar's onset energy stays empty."""
 _SECTION_BARS_MIN: Final = 4
+_PHRASE_BARS: Final = 4
 _DOCUMENT_VERSION: Final = 1
 
 
@@ -228,6 +229,13 @@ class Plan:
     """Strength of each bar, 0 to 1: (bars,)."""
     nps: Mapping[str, F64]
     """Notes per second in each bar, by difficulty: (bars,); 0 leaves a bar empty."""
+
+    def phrases(self) -> NDArray[np.int64]:
+        """Phrase that each bar belongs to, counted from 0: four bars each, begun anew with every section: (bars,)."""
+        out = np.zeros(len(self.energy), dtype=np.int64)
+        for section in self.sections:
+            out[section.start_bar : section.end_bar : _PHRASE_BARS] = 1
+        return np.maximum(np.cumsum(out) - 1, 0)
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON that a person can edit: rows of bars."""
