@@ -90,6 +90,8 @@ _BOMB_SWING_S: Final = 0.4
 _BOMB_REACH: Final = 1.5
 """Cells between a bomb and the way that a hand takes from one swing to the next, at least."""
 _BOMB_SPACING_S: Final = 0.5
+_LIGHT_S: Final = 0.25
+"""How long before a bomb some light has to be on."""
 _BOMB_WEIGHT: Final = (4.0, 1.4, 1.0)
 """How often the rows of the outer columns have bombs, bottom to top, in human maps."""
 _VISION_BLOCK_S: Final[Mapping[str, float]] = {
@@ -525,7 +527,9 @@ class _Stage:
         """
         beat, time = self.slots(SLOTS_PER_BEAT // 4)
         score = self.weight(beat)
-        cells = [self.bomb_cells(t) if np.isfinite(s) else [] for t, s in zip(time.tolist(), score, strict=True)]
+        # Lights begin no sooner than beat 0, and a bomb needs them before it comes near.
+        lit_s = float(self.sound.grid.seconds(0.0)) + _LIGHT_S
+        cells = [self.bomb_cells(t) if t >= lit_s else [] for t in time.tolist()]
         gap = self.gap_around(time)
         bar = self.bar(beat)
         closing = np.append(self.begins[1:], True)[bar]

@@ -143,7 +143,7 @@ class _Show:
         self.end = float(grid.beat(end_s))
         self.beat = np.asarray(notes["beat"], dtype=np.float64)
         self.color = np.asarray(notes["color"]).astype(np.int64)
-        self.events: dict[tuple[float, int], tuple[int, float]] = {}
+        self.events: dict[tuple[int, int], tuple[float, int, float]] = {}
         self.boosts: list[tuple[float, bool]] = []
         self.phrases = self._phrases(plan)
         firsts = np.array([phrase.first for phrase in self.phrases], dtype=np.int64)
@@ -179,7 +179,7 @@ class _Show:
     def put(self, beat: float, kind: int, value: int, brightness: float = 1.0) -> None:
         """An event, in place of one that was there; left out where it lies outside of the song."""
         if self.start - 1e-9 <= beat < self.end - 1e-6:
-            self.events[round(beat, 6), kind] = (value, brightness)
+            self.events[round(beat * 1000), kind] = (beat, value, brightness)
 
     def colour(self, beat: float, *, other: bool = False) -> int:
         """What the colour of the phrase, or the other one, adds to a light's value."""
@@ -194,17 +194,29 @@ class _Show:
 
     def follow_hands(self) -> None:
         """The left and the right lasers light up with the notes of their hand, the centre with both hands at once."""
-        doubles = set()
+        doubles: set[float] = set()
+        busy: list[float] = []
         for color, kind in ((0, _LEFT), (1, _RIGHT)):
             own = np.unique(self.beat[self.color == color])
             other = self.beat[self.color != color]
             doubles |= {b for b in own.tolist() if len(other) and np.abs(other - b).min() < 1e-3}
-            for beat in self._spaced(own, "hand_gap_s"):
+            followed = self._spaced(own, "hand_gap_s")
+            busy += followed
+            for beat in followed:
                 mood, look = self.look(beat)
                 value = _FLASH if mood == "strong" and beat in doubles else _FADE
                 self.put(beat, kind, value + self.colour(beat, other=color == 1), look.lasers)
         for beat in self._spaced(np.array(sorted(doubles)), "accent_gap_s"):
             self.put(beat, _CENTRE, _FADE + self.colour(beat), self.look(beat)[1].lasers)
+
+        # Where the hands rest, the lasers go on by themselves, in turn.
+        times = np.sort(np.array([-np.inf, *busy, np.inf]))
+        for beat in np.arange(np.ceil(self.start), self.end).tolist():
+            after = int(np.searchsorted(times, beat))
+            mood, look = self.look(beat)
+            if mood != "calm" and min(beat - times[after - 1], times[after] - beat) > 0.5:
+                right = round(beat) % 2
+                self.put(beat, _RIGHT if right else _LEFT, _FADE + self.colour(beat, other=bool(right)), look.lasers)
 
     def follow_accents(self) -> None:
         """The ring lights flash on accents."""
@@ -213,19 +225,17 @@ class _Show:
             self.put(beat, _RING, (_FLASH if strong else _FADE) + self.colour(beat, other=True))
 
     def _accents(self) -> F64:
-        """Beats that stand out, of the sound, or of the notes where there is none, and the beats of the song."""
+        """Every other beat, and what stands out: loud onsets, or several notes at once where there is no sound."""
         beats = np.arange(np.ceil(self.start), self.end)
+        pulse = beats[np.round(beats).astype(np.int64) % self.metre % 2 == 0]
         if self.sound is None:
-            return np.union1d(
-                beats[:: 2 if self.metre % 2 == 0 else self.metre], self.beat[np.diff(self.beat, prepend=-1) < 1e-3]
-            )
+            return np.union1d(pulse, self.beat[np.diff(self.beat, prepend=-1.0) < 1e-3])
         total = np.log1p(self.sound.flux.sum(axis=1))
         padded = np.pad(total, 2)
         around = np.max([padded[k : k + len(total)] for k in range(5)], axis=0)
         heard = total[total > 0]
         loud = float(np.quantile(heard, 0.8)) if len(heard) else np.inf
-        slots = np.flatnonzero((total >= loud) & (total >= around))
-        return slots / SLOTS_PER_BEAT
+        return np.union1d(pulse, np.flatnonzero((total >= loud) & (total >= around)) / SLOTS_PER_BEAT)
 
     def _spaced(self, beats: F64, gap: str) -> list[float]:
         """Those of the beats that keep the distance which their section's look asks for."""
@@ -252,7 +262,8 @@ class _Show:
                 self.put(beat, _CENTRE, _FADE + other, look.lasers)
                 self.put(beat + self.metre / 2, _RING, _FADE + own, look.lasers)
             elif mood == "plain":
-                self.put(beat + self.metre // 2, _CENTRE, _FADE + other)
+                for step in range(self.metre):
+                    self.put(beat + step, _CENTRE, (_ON if step % 2 else _FADE) + (own if step % 2 else other))
             else:
                 for step in range(self.metre):
                     self.put(beat + step, _CENTRE, (_ON if step % 2 else _FLASH) + (other if step % 2 else own))
@@ -287,7 +298,7 @@ class _Show:
 
     def columns(self) -> dict[str, Columns]:
         """The events as arrays."""
-        rows = [(beat, kind, value, bright) for (beat, kind), (value, bright) in sorted(self.events.items())]
+        rows = sorted((beat, kind, value, bright) for (_, kind), (beat, value, bright) in self.events.items())
         return {
             "lights": {
                 "beat": np.array([row[0] for row in rows], dtype=np.float64),
@@ -302,7 +313,7 @@ class _Show:
         }
 
 
-# ---- levels that there are --------------------------------------------------------------------------------------------
+# ---- levels that are there already -----------------------------------------------------------------------------------
 
 
 def is_dark(level: Difficulty) -> bool:
@@ -330,9 +341,7 @@ def light_level(level: Difficulty, rng: np.random.Generator, *, end_s: float | N
         downbeats_s=np.empty(0),
         candidates=(),
     )
-    return light(
-        notes, grid, plan=None, sound=None, rng=rng, end_s=max(end_s or 0.0, last_s) if end_s is None else end_s
-    )
+    return light(notes, grid, plan=None, sound=None, rng=rng, end_s=last_s if end_s is None else end_s)
 
 
 def light_song(song: Song, *, only_dark: bool = False, seed: int = 0) -> dict[tuple[str, str], dict[str, Columns]]:
