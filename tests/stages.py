@@ -14,6 +14,7 @@ from beatweaver.timing import Envelope, Grid
 
 Columns = Mapping[str, NDArray[Any]]
 STEP = [(0, 1), (0, -1), (-1, 0), (1, 0), (-1, 1), (1, 1), (-1, -1), (1, -1)]
+ANY_STEP = [*STEP, (0, 0)]
 
 
 def grid(
@@ -148,9 +149,8 @@ def _bomb_faults(hits: Any, bombs: Any, walls: Any, chains: Any, at: Any, diffic
             out.append(f"{place}: off the grid")
         if x in (1, 2):
             out.append(f"{place}: resets a hand or hides notes")
-        for other in bombs[:i]:
-            if (other["x"], other["y"]) == (x, y) and abs(at(other["beat"]) - t) < 0.02:
-                out.append(f"{place}: stacked")
+        if any((other["x"], other["y"]) == (x, y) and abs(at(other["beat"]) - t) < 0.02 for other in bombs[:i]):
+            out.append(f"{place}: stacked")
         for hit in hits:
             apart_s, away = t - hit["t"], (x - hit["x"], y - hit["y"])
             far = math.hypot(*away)
@@ -176,7 +176,7 @@ def _bomb_faults(hits: Any, bombs: Any, walls: Any, chains: Any, at: Any, diffic
             before = [hit for hit in own if hit["t"] <= t][-1:]
             after = [hit for hit in own if hit["t"] > t][:1]
             ends = [
-                (h["x"] + s * (STEP + [(0, 0)])[int(h["cut"])][0], h["y"] + s * (STEP + [(0, 0)])[int(h["cut"])][1])
+                (h["x"] + s * ANY_STEP[int(h["cut"])][0], h["y"] + s * ANY_STEP[int(h["cut"])][1])
                 for s, group in ((1, before), (-1, after))
                 for h in group
             ]
@@ -216,9 +216,11 @@ def _wall_faults(hits: Any, walls: Any, chains: Any, at: Any) -> list[str]:
         if y < 2 and (width > 2 or (x, width) == (1, 2)):
             out.append(f"{place}: two wide in the middle")
         spans.append((start, end, x, y, width))
-        for hit in hits:
-            if x <= hit["x"] < x + width and hit["y"] >= y and start - 0.05 <= hit["t"] <= end + 0.05:
-                out.append(f"{place}: note inside at {hit['t']:.3f}")
+        out += [
+            f"{place}: note inside at {hit['t']:.3f}"
+            for hit in hits
+            if x <= hit["x"] < x + width and hit["y"] >= y and start - 0.05 <= hit["t"] <= end + 0.05
+        ]
         for chain in chains:
             if (
                 x <= chain["tail_x"] < x + width
@@ -257,9 +259,9 @@ def _arc_faults(hits: Any, arcs: Any) -> list[str]:
             out.append(f"{place}: no length")
         if any(hit["color"] == arc["color"] and arc["beat"] < hit["beat"] < arc["tail_beat"] for hit in hits):
             out.append(f"{place}: over another note of the hand")
-        for end in ends:
-            if any(h is not end and h["color"] == end["color"] and abs(h["t"] - end["t"]) < 0.05 for h in hits):
-                out.append(f"{place}: ends in a hit of several notes")
+        beside = [h for h in hits for end in ends if h is not end and abs(h["t"] - end["t"]) < 0.05]
+        if any(h["color"] == arc["color"] for h in beside):
+            out.append(f"{place}: ends in a hit of several notes")
         if not (0.1 <= arc["multiplier"] <= 1.5 and 0.1 <= arc["tail_multiplier"] <= 1.5 and arc["mid_anchor"] == 0):
             out.append(f"{place}: shape")
         same = [a for a in arcs if a["color"] == arc["color"] and a is not arc]
@@ -296,9 +298,8 @@ def _chain_faults(hits: Any, chains: Any, at: Any, difficulty: str) -> list[str]
         for i, hit in enumerate(hits):
             if i in heads:
                 continue
-            if hit["color"] == chain["color"] and -0.05 <= hit["t"] - at(chain["beat"]) and hit["t"] - end < 0.25:
-                if hit["t"] > at(chain["beat"]) - 0.05:
-                    out.append(f"{place}: the hand's next note at {hit['t']:.3f}")
+            if hit["color"] == chain["color"] and at(chain["beat"]) - 0.05 <= hit["t"] < end + 0.25:
+                out.append(f"{place}: the hand's next note at {hit['t']:.3f}")
             elif at(chain["beat"]) - 0.08 < hit["t"] < end + 0.08:
                 out.append(f"{place}: a note of the other hand beside it")
     return out

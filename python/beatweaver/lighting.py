@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -38,9 +39,14 @@ DARK: Final = 10
 """A level with no more light events than this counts as not lit (MapCheck's `insufficientLight`)."""
 
 _CALM_BELOW, _STRONG_ABOVE = 0.35, 0.68
-"""Energy of a section that is calm, and of one that is strong."""
+"""Energy of a phrase that is calm, and of one that is strong."""
+_OF_SECTION: Final = 0.4
+"""Share of its section in a phrase's energy; the rest is of its own bars."""
 _DROP: Final = 0.2
-"""By how much a strong section surpasses the one before to be a drop."""
+"""By how much a strong phrase surpasses the one before to be a drop."""
+_DROP_OVER: Final = 0.1
+"""How far below strong a phrase has to be to end what a drop began."""
+_DROP_BRIGHTNESS: Final = 1.2
 _PHRASE_BARS: Final = 4
 _BLOCK_BARS: Final = 8
 """Bars that count as a section where only the notes are known."""
@@ -170,11 +176,13 @@ class _Show:
             energies = (rate - low) / spread if spread else np.full(len(rate), 0.5)
             ends = np.append(firsts[1:], bars)
             sections = [(int(a), int(b), float(e)) for a, b, e in zip(firsts, ends, energies, strict=True)]
-        return [
-            _Phrase(first, min(first + _PHRASE_BARS, end), first == start, energy)
-            for start, end, energy in sections
-            for first in range(start, end, _PHRASE_BARS)
-        ]
+        out = []
+        for start, end, energy in sections:
+            for first in range(start, end, _PHRASE_BARS):
+                own = plan.energy[first : min(first + _PHRASE_BARS, end)] if plan is not None else np.empty(0)
+                strength = _OF_SECTION * energy + (1 - _OF_SECTION) * float(own.mean()) if len(own) else energy
+                out.append(_Phrase(first, min(first + _PHRASE_BARS, end), first == start, strength))
+        return out
 
     def put(self, beat: float, kind: int, value: int, brightness: float = 1.0) -> None:
         """An event, in place of one that was there; left out where it lies outside of the song."""
@@ -281,20 +289,18 @@ class _Show:
     def drops(self) -> None:
         """The second colours, and everything at once, where a strong part breaks in; back where it ends."""
         on = False
-        before = 0.0
-        for phrase in self.phrases:
+        for before, phrase in pairwise(self.phrases):
             first = max(float(phrase.first * self.metre), self.start)
-            if phrase.opens and first < self.end:
-                strong = phrase.mood == "strong"
-                if strong and not on and phrase.energy - before >= _DROP:
-                    self.boosts.append((first, True))
-                    on = True
-                    for kind in (_BACK, _RING, _LEFT, _RIGHT, _CENTRE):
-                        self.put(first, kind, _FLASH + self.colour(first, other=kind in (_RING, _RIGHT)), 1.2)
-                elif not strong and on:
-                    self.boosts.append((first, False))
-                    on = False
-                before = phrase.energy
+            if first >= self.end - 1e-6:
+                break
+            if not on and phrase.mood == "strong" and phrase.energy - before.energy >= _DROP:
+                self.boosts.append((first, True))
+                on = True
+                for kind in (_BACK, _RING, _LEFT, _RIGHT, _CENTRE):
+                    self.put(first, kind, _FLASH + self.colour(first, other=kind in (_RING, _RIGHT)), _DROP_BRIGHTNESS)
+            elif on and phrase.energy < _STRONG_ABOVE - _DROP_OVER:
+                self.boosts.append((first, False))
+                on = False
 
     def columns(self) -> dict[str, Columns]:
         """The events as arrays."""
