@@ -180,7 +180,7 @@ def _bomb_faults(hits: Any, bombs: Any, walls: Any, chains: Any, at: Any, diffic
                 for s, group in ((1, before), (-1, after))
                 for h in group
             ]
-            for k in range(21):
+            for k in range(21) if ends else ():
                 hand = [a + (b - a) * k / 20 for a, b in zip(ends[0], ends[-1], strict=True)]
                 if math.hypot(x - hand[0], y - hand[1]) <= 1.4:
                     out.append(f"{place}: in the way of hand {color}")

@@ -84,7 +84,11 @@ _CHAIN_REST_S: Final = 0.3
 """Least time from a chain's end to the hand's next note; a tenth of the human ones have less than 0.27 s."""
 
 _BOMB_CLEAR_S: Final = 0.16
-"""No note this near to a bomb, nor wall or chain. MapCheck's hammer hit looks 125 ms back and 75 ms ahead."""
+"""Notes this near to a bomb are more than two cells away, walls and chains not in its cell. MapCheck's hammer hit looks
+125 ms back and 75 ms ahead."""
+_BOMB_CLEAR_CELLS: Final = 2.05
+_BOMB_BETWEEN_S: Final = 0.06
+"""No note at all this near to a bomb."""
 _BOMB_SWING_S: Final = 0.4
 """Notes this near to a bomb keep the line of their swing free of it."""
 _BOMB_REACH: Final = 1.5
@@ -552,10 +556,13 @@ class _Stage:
 
     def bomb_cells(self, now: float) -> list[tuple[int, int]]:
         """Cells that a bomb may lie in at a time."""
-        near = slice(*np.searchsorted(self.time, [now - _BOMB_CLEAR_S, now + _BOMB_CLEAR_S]))
-        if near.stop > near.start:
+        if np.ptp(np.searchsorted(self.time, [now - _BOMB_BETWEEN_S, now + _BOMB_BETWEEN_S])):
             return []
         cells = {(x, y) for x in (0, 3) for y in range(3)}
+        for row in range(*np.searchsorted(self.time, [now - _BOMB_CLEAR_S, now + _BOMB_CLEAR_S])):
+            cells = {(x, y) for x, y in cells if np.hypot(x - self.x[row], y - self.y[row]) > _BOMB_CLEAR_CELLS}
+        if not cells:
+            return []
         for body in [*self.bodies[len(self.time) :], *self.wall_bodies]:
             if body.start_s - _BOMB_CLEAR_S <= now <= body.end_s + _BOMB_CLEAR_S:
                 cells = {cell for cell in cells if not body.cells & _cells(cell)}
@@ -566,7 +573,7 @@ class _Stage:
         for row in range(first, last):
             at = np.array([self.x[row], self.y[row]])
             step = _STEP[self.cut[row]]
-            cells -= {(int(at[0] + k * step[0]), int(at[1] + k * step[1])) for k in (-2, -1, 0, 1, 2)}
+            cells -= {(int(at[0] + k * step[0]), int(at[1] + k * step[1])) for k in range(-3, 4)}
         hidden_s = _VISION_BLOCK_S[self.difficulty]
         for row in range(*np.searchsorted(self.time, [now - hidden_s - 0.01, now])):
             if self.y[row] == 1 and self.x[row] in (1, 2):

@@ -8,8 +8,7 @@ and a drop turns on the second colours. Only basic events, which every stage wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -42,14 +41,20 @@ _CALM_BELOW, _STRONG_ABOVE = 0.35, 0.68
 """Energy of a phrase that is calm, and of one that is strong."""
 _OF_SECTION: Final = 0.4
 """Share of its section in a phrase's energy; the rest is of its own bars."""
+_CONTRAST: Final = 0.15
+"""Least spread of a song's phrases for it to have calm and strong ones at all."""
 _DROP: Final = 0.2
-"""By how much a strong phrase surpasses the one before to be a drop."""
+"""By how much a strong phrase surpasses one of the two before to be a drop."""
 _DROP_OVER: Final = 0.1
 """How far below strong a phrase has to be to end what a drop began."""
 _DROP_BRIGHTNESS: Final = 1.2
 _PHRASE_BARS: Final = 4
 _BLOCK_BARS: Final = 8
 """Bars that count as a section where only the notes are known."""
+_BAR_BEATS: Final = 4
+"""Beats of a bar where nothing says how many."""
+_PLACES: Final = 48
+"""Places in a beat that are told apart when looking for the first of a bar."""
 _ENDING_S: Final = 2.0
 """How long a song goes on after its last object where nothing says how long it is."""
 
@@ -91,7 +96,7 @@ class _Phrase:
     end: int
     """Bar after the last."""
     opens: bool
-    """Whether a section begins here."""
+    """Whether a section or another mood begins here."""
     energy: float
 
     @property
@@ -167,21 +172,32 @@ class _Show:
             first, end, energy = sections[-1]
             sections[-1] = (first, max(end, bars), energy)
         else:
-            firsts = np.arange(0, bars, _BLOCK_BARS)
-            edges = np.append(firsts, bars) * self.metre
+            blocks = np.arange(0, bars, _BLOCK_BARS)
+            edges = np.append(blocks, bars) * self.metre
             seconds = np.diff(self.grid.seconds(edges))
             rate = np.histogram(self.beat, bins=edges.astype(np.float64))[0] / seconds
             low, high = float(rate.min()), float(rate.max())
             spread = high - low if high - low > 0.25 * max(high, 1e-9) else 0.0
             energies = (rate - low) / spread if spread else np.full(len(rate), 0.5)
-            ends = np.append(firsts[1:], bars)
-            sections = [(int(a), int(b), float(e)) for a, b, e in zip(firsts, ends, energies, strict=True)]
-        out = []
-        for start, end, energy in sections:
-            for first in range(start, end, _PHRASE_BARS):
-                own = plan.energy[first : min(first + _PHRASE_BARS, end)] if plan is not None else np.empty(0)
-                strength = _OF_SECTION * energy + (1 - _OF_SECTION) * float(own.mean()) if len(own) else energy
-                out.append(_Phrase(first, min(first + _PHRASE_BARS, end), first == start, strength))
+            ends = np.append(blocks[1:], bars)
+            sections = [(int(a), int(b), float(e)) for a, b, e in zip(blocks, ends, energies, strict=True)]
+        firsts = [
+            (start, first, end, energy) for start, end, energy in sections for first in range(start, end, _PHRASE_BARS)
+        ]
+        strength = np.array([energy for _, _, _, energy in firsts])
+        for i, (_, first, end, energy) in enumerate(firsts):
+            own = plan.energy[first : min(first + _PHRASE_BARS, end)] if plan is not None else np.empty(0)
+            if len(own):
+                strength[i] = _OF_SECTION * energy + (1 - _OF_SECTION) * float(own.mean())
+        # What is calm and what is strong is so for its song.
+        low, high = (float(q) for q in np.quantile(strength, (0.1, 0.9)))
+        if high - low >= _CONTRAST:
+            strength = np.clip((strength - low) / (high - low), 0.0, 1.0)
+        out: list[_Phrase] = []
+        for (start, first, end, _), energy in zip(firsts, strength.tolist(), strict=True):
+            phrase = _Phrase(first, min(first + _PHRASE_BARS, end), first == start, energy)
+            opens = phrase.opens or out[-1].mood != phrase.mood
+            out.append(replace(phrase, opens=opens))
         return out
 
     def put(self, beat: float, kind: int, value: int, brightness: float = 1.0) -> None:
@@ -289,11 +305,11 @@ class _Show:
     def drops(self) -> None:
         """The second colours, and everything at once, where a strong part breaks in; back where it ends."""
         on = False
-        for before, phrase in pairwise(self.phrases):
+        for i, phrase in enumerate(self.phrases[1:], start=1):
             first = max(float(phrase.first * self.metre), self.start)
             if first >= self.end - 1e-6:
                 break
-            if not on and phrase.mood == "strong" and phrase.energy - before.energy >= _DROP:
+            if not on and phrase.mood == "strong" and phrase.energy - self._before(i) >= _DROP:
                 self.boosts.append((first, True))
                 on = True
                 for kind in (_BACK, _RING, _LEFT, _RIGHT, _CENTRE):
@@ -301,6 +317,10 @@ class _Show:
             elif on and phrase.energy < _STRONG_ABOVE - _DROP_OVER:
                 self.boosts.append((first, False))
                 on = False
+
+    def _before(self, phrase: int) -> float:
+        """Energy of what came before a phrase: a build-up may lie between the calm and the drop."""
+        return min(before.energy for before in self.phrases[max(phrase - 2, 0) : phrase])
 
     def columns(self) -> dict[str, Columns]:
         """The events as arrays."""
@@ -330,24 +350,60 @@ def is_dark(level: Difficulty) -> bool:
 
 
 def light_level(level: Difficulty, rng: np.random.Generator, *, end_s: float | None = None) -> dict[str, Columns]:
-    """A light show for a level that was read, from its notes alone; `end_s` is the length of its audio, if known."""
+    """A light show for a level that was read, from its notes alone, in the level's own beats.
+
+    Bars of four beats begin where the notes say, which in many levels is not at beat 0. `end_s` is the length of the
+    audio in seconds; without it the song is taken to end two seconds after its last object.
+    """
     notes = level.notes()
+    if end_s is None:
+        objects = [level.bombs()["time"], level.obstacles()["time"], level.chains()["time"], notes["time"]]
+        end_s = max((float(times.max()) for times in objects if len(times)), default=0.0) + _ENDING_S
+    shift = _bar_line(notes["beat"])
+    out = light(
+        {"beat": notes["beat"] - shift, "color": notes["color"]},
+        _clock(level, shift),
+        plan=None,
+        sound=None,
+        rng=rng,
+        end_s=end_s,
+    )
+    for group in out.values():
+        group["beat"] = np.maximum(group["beat"] + shift, 0.0)
+    return out
+
+
+def _bar_line(beat: F64) -> float:
+    """The last beat, 0 or before, at which a bar of four beats begins, going by where most notes lie."""
+    if not len(beat):
+        return 0.0
+    # Notes on beats are the most, those on halves come next; then the beat of the bar that has the most of them.
+    place = np.round(beat * _PLACES).astype(np.int64)
+    count = np.bincount(place % _PLACES, minlength=_PLACES).astype(np.float64)
+    near = count + 0.5 * (np.roll(count, 1) + np.roll(count, -1))
+    first = int(np.argmax(near + 0.5 * np.roll(near, -_PLACES // 2)))
+    on_beat = np.abs((place - first + _PLACES // 2) % _PLACES - _PLACES // 2) <= 1
+    in_bar = np.round(beat[on_beat] - first / _PLACES).astype(np.int64) % _BAR_BEATS
+    offset = first / _PLACES + float(np.argmax(np.bincount(in_bar, minlength=_BAR_BEATS)))
+    return offset - _BAR_BEATS if offset > 0 else 0.0
+
+
+def _clock(level: Difficulty, shift: float) -> Grid:
+    """The clock of a level with its beats counted from `shift`."""
     regions = level.tempo.regions
-    columns = zip(regions["time_s"].tolist(), regions["beat"].tolist(), regions["bpm"].tolist(), strict=True)
-    objects = [level.bombs()["time"], level.obstacles()["time"], level.chains()["time"], notes["time"]]
-    last_s = max((float(times.max()) for times in objects if len(times)), default=0.0) + _ENDING_S
-    rows = tuple(columns)
-    grid = Grid(
-        bpm=float(regions["bpm"][0]),
-        offset_s=rows[0][0],
-        metre=4,
+    time_s, beat, bpm = (regions[name].tolist() for name in ("time_s", "beat", "bpm"))
+    offset_s = time_s[0] - (beat[0] - shift) * 60.0 / bpm[0]
+    later = [(t, b - shift, m) for t, b, m in zip(time_s[1:], beat[1:], bpm[1:], strict=True)]
+    return Grid(
+        bpm=bpm[0],
+        offset_s=offset_s,
+        metre=_BAR_BEATS,
         confidence=1.0,
-        regions=rows,
+        regions=((offset_s, 0.0, bpm[0]), *later),
         beats_s=np.empty(0),
         downbeats_s=np.empty(0),
         candidates=(),
     )
-    return light(notes, grid, plan=None, sound=None, rng=rng, end_s=last_s if end_s is None else end_s)
 
 
 def light_song(song: Song, *, only_dark: bool = False, seed: int = 0) -> dict[tuple[str, str], dict[str, Columns]]:

@@ -12,7 +12,6 @@ import pytest
 import stages
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from beatweaver import _native, extras
 from beatweaver.errors import ConfigError
@@ -30,7 +29,7 @@ def made(
     nps: float | None = None,
     clock: Any = None,
     **options: Any,
-) -> tuple[dict[str, NDArray[Any]], Extras, Any]:
+) -> tuple[dict[str, np.ndarray[Any, Any]], Extras, Any]:
     clock = clock or stages.grid(bpm=128.0)
     sound, plan = stages.song(clock, seconds, seed)
     notes = stages.notes(clock, seconds, nps or DIFFICULTIES[difficulty], seed)

@@ -11,12 +11,11 @@ import pytest
 import stages
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from beatweaver import _native, lighting
 
 SPIN = 8
-NOTHING: dict[str, NDArray[Any]] = {"beat": np.empty(0), "color": np.empty(0, dtype=np.uint8)}
+NOTHING: dict[str, np.ndarray[Any, Any]] = {"beat": np.empty(0), "color": np.empty(0, dtype=np.uint8)}
 
 
 def show(
@@ -128,7 +127,8 @@ def test_lasers_follow_their_hand() -> None:
         events = lights["beat"][(lights["kind"] == kind) & (lights["value"] != 0)]
         with_own = np.isin(events.round(4), own.round(4)).mean()
         with_other = np.isin(events.round(4), only_other.round(4)).mean()
-        assert with_own > 0.8 > 0.1 > with_other
+        # The rest go on by themselves where the hand rests.
+        assert with_own > 0.7 > 0.1 > with_other
 
 
 def test_lights_go_on_without_notes() -> None:
@@ -195,6 +195,24 @@ def test_levels_of_a_song_that_are_dark_get_lights(tmp_path: Path) -> None:
     for out in everything.values():
         assert stages.light_faults(out, stages.grid(bpm=120.0), 0.0, last_s + 2.0) == []
     assert all(same(out, lighting.light_song(song)[key]) for key, out in everything.items())
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.37, 1.5, 2.98, 3.25])
+def test_bars_of_a_level_begin_where_its_notes_say(offset: float) -> None:
+    """Notes on beats and halves counted from an odd place, two at once on the first of each bar."""
+    draw = np.random.default_rng(1)
+    beats = np.concatenate([8 + offset + np.arange(0, 120, 4)] * 2 + [9 + offset + draw.integers(0, 230, 150) / 2])
+    order = np.argsort(beats, kind="stable")
+    notes = {"beat": beats[order], "x": np.arange(len(beats)) % 4, "color": np.arange(len(beats)) % 2}
+    tempo = {"beat": [0.0, 60.0], "bpm": [120.0, 150.0]}
+    level = _native.Difficulty.from_arrays(bpm=120.0, notes=notes, tempo=tempo)
+    out = lighting.light_level(level, np.random.default_rng(0))
+    clock = stages.grid(bpm=120.0, changes=((60.0, 150.0),))
+    end_s = float(clock.seconds(beats.max())) + 2.0
+    assert stages.light_faults(out, clock, 0.0, end_s) == []
+    spins = out["lights"]["beat"][out["lights"]["kind"] == SPIN]
+    assert (np.abs((spins[1:] - offset + 0.1) % 4 - 0.1) < 0.03).all()
+    assert len(spins) > 8
 
 
 def test_on_human_levels(corpus: Path) -> None:
