@@ -84,7 +84,7 @@ _LOOKS: Final = {
     "plain": _Look(0.8, 1.0, 0.25, 0.35, 2, 2, 3),
     "strong": _Look(1.0, 1.2, 0.18, 0.22, 1, 1, 6),
 }
-"""Gaps are such that levels get 300 to 1040 events a minute, the quartiles of 247 human Expert levels that are lit
+"""Gaps are such that levels get 300 to 1040 events a minute, the quartiles of the human Expert levels that are lit
 (372 to 1576 for Easy, 484 to 1592 for ExpertPlus); half of those have 35 ring spins and 8 laser speeds a minute."""
 
 

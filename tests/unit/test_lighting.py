@@ -69,7 +69,7 @@ def test_never_dark_and_nothing_out_of_place(
 @pytest.mark.parametrize("nps", [1.4, 2.2, 3.2, 4.6, 6.2])
 @pytest.mark.parametrize("bpm", [75.0, 128.0, 200.0])
 def test_as_many_events_as_people_place(bpm: float, nps: float, heard: bool) -> None:
-    """Between a tenth (116 a minute, Easy) and the upper quartile of human maps, and 200 or more in three minutes."""
+    """Between the lowest tenth of lit Easy maps and the upper quartile of Expert ones; 200 or more in three minutes."""
     _, out, _, _ = show(nps=nps, clock=stages.grid(bpm=bpm), heard=heard)
     per_minute = len(out["lights"]["beat"]) / 3.0
     assert 176 <= per_minute <= 1043
