@@ -28,8 +28,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from beatweaver.errors import ConfigError
 
-__all__ = ["CONFIGS", "LEVELS", "RANKS", "Config", "GenerateConfig", "ProcessConfig", "build", "describe", "load"]
-__all__ = ["CONFIGS", "RANKS", "AudioConfig", "Config", "ProcessConfig", "build", "describe", "load"]
+__all__ = ["CONFIGS", "LEVELS", "RANKS", "AudioConfig", "Config", "GenerateConfig", "ProcessConfig", "build", "describe", "load"]
 
 RANKS: Final = ("Easy", "Normal", "Hard", "Expert", "ExpertPlus")
 """Difficulty ranks as the game writes them, easiest first."""
@@ -193,8 +192,7 @@ class GenerateConfig(Config):
         _within("temperature", self.temperature, 0.05, 3)
 
 
-CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, GenerateConfig)
-CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig)
+CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig, GenerateConfig)
 """Every config class; a key of a config file belongs to exactly one of them."""
 
 C = TypeVar("C", bound=Config)

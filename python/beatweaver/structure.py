@@ -31,6 +31,7 @@ _SILENT_SHARE: Final = 0.02
 _CONTRAST: Final = 1.3
 """Exponent of the expected onsets: what is expected varies less than what people do."""
 _SECTION_BARS_MIN: Final = 4
+_PHRASE_BARS: Final = 4
 _DOCUMENT_VERSION: Final = 1
 
 
@@ -230,6 +231,13 @@ class Plan:
     """Strength of each bar, 0 to 1: (bars,)."""
     nps: Mapping[str, F64]
     """Notes per second in each bar, by difficulty: (bars,); 0 leaves a bar empty."""
+
+    def phrases(self) -> NDArray[np.int64]:
+        """Phrase that each bar belongs to, counted from 0: four bars each, begun anew with every section: (bars,)."""
+        out = np.zeros(len(self.energy), dtype=np.int64)
+        for section in self.sections:
+            out[section.start_bar : section.end_bar : _PHRASE_BARS] = 1
+        return np.maximum(np.cumsum(out) - 1, 0)
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON that a person can edit: rows of bars."""
