@@ -331,7 +331,9 @@ def _compose(
         )
         harder = beaten
         njs, reaction_s, spawn = _speed(name, float(plan.nps[name].max(initial=0.0)), sound.grid.bpm)
-        state = _native.PlayState(clock, rank=2 * RANKS.index(name) + 1, njs=njs, reaction_s=reaction_s)
+        state = _native.PlayState(
+            clock, rank=2 * RANKS.index(name) + 1, njs=njs, reaction_s=reaction_s, bpm=sound.grid.bpm
+        )
         placed = notes.place(beaten, sound, name, state, _rng(config, name, "notes"), temperature=config.temperature)
         levels[name] = Composed(placed=placed, njs=njs, spawn_offset_beats=spawn)
     return {name: levels[name] for name in RANKS if name in levels}
@@ -391,7 +393,7 @@ def _dress(
     # One light show for all difficulties would do, but lights follow the notes that are played.
     lit = lighting.light(arrays, sound.grid, plan=plan, sound=sound, rng=_rng(config, "lights"), end_s=end_s)
     groups |= {"lights": lit["lights"], "boosts": lit["boosts"]}
-    if len(sound.grid.regions) > 1:
+    if len(sound.grid.regions) > 1 or sound.grid.regions[0][2] != sound.grid.bpm:
         groups["tempo"] = {
             "beat": np.array([beat for _, beat, _ in sound.grid.regions]),
             "bpm": np.array([bpm for _, _, bpm in sound.grid.regions]),
@@ -413,7 +415,7 @@ def _write(
     config: GenerateConfig,
     wanted: Mapping[str, float],
 ) -> dict[str, Any]:
-    base_bpm = heard.grid.regions[0][2]
+    base_bpm = heard.grid.bpm
     difficulties = [
         _native.Difficulty.from_arrays(
             name=name,
