@@ -343,8 +343,10 @@ class _Show:
 
 
 def is_dark(level: Difficulty) -> bool:
-    """Whether a level has too few light events to count as lit."""
+    """Whether a level has too few light events to count as lit; one with group lights counts as lit by them."""
     lights = level.lights()
+    if level.stats()["events"] > len(lights["beat"]) + len(level.boosts()["beat"]):
+        return False
     lit = np.isin(lights["kind"], LIGHT_KINDS) & (lights["value"] != _OFF)
     return int(lit.sum()) <= DARK
 

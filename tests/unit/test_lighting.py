@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,19 @@ def test_levels_of_a_song_that_are_dark_get_lights(tmp_path: Path) -> None:
     for out in everything.values():
         assert stages.light_faults(out, stages.grid(bpm=120.0), 0.0, last_s + 2.0) == []
     assert all(same(out, lighting.light_song(song)[key]) for key, out in everything.items())
+
+
+def test_a_level_with_group_lights_is_not_dark(tmp_path: Path) -> None:
+    corpora.save(tmp_path / "map", 1, levels=[corpora.level(1, "Expert", lights={"beat": []})])
+    [file] = [name for name in (tmp_path / "map").iterdir() if name.name.startswith("Expert")]
+    document = json.loads(file.read_text("utf-8"))
+    index_filter = {"c": 0, "f": 1, "p": 1, "t": 0, "r": 0, "n": 0, "s": 0, "l": 0, "d": 0}
+    event = {"b": 0, "i": 0, "c": 0, "s": 1, "f": 0, "sb": 0, "sf": 0}
+    box = {"f": index_filter, "w": 0, "d": 1, "r": 0, "t": 1, "b": 0, "i": 0, "e": [event]}
+    document["lightColorEventBoxGroups"] = [{"b": 4, "g": 0, "e": [box]}]
+    assert lighting.is_dark(_native.load_song(tmp_path / "map").difficulties[0])
+    file.write_text(json.dumps(document), "utf-8")
+    assert not lighting.is_dark(_native.load_song(tmp_path / "map").difficulties[0])
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.37, 1.5, 2.98, 3.25])
