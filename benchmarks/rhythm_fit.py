@@ -3,8 +3,9 @@
     python benchmarks/rhythm_fit.py [--shared ../shared] [--write]
 
 One logistic model for Expert and Expert+, one for the easier difficulties, fitted on split train (maps with one tempo
-that pass the onset check) on the maps' own grid; the density given is the map's own. `val` is only reported: F1 of onsets at 50 ms of as many best slots as the map
-has onsets, beside as many of the strongest quarters and the metronomes. --write puts the weights where the package reads them.
+that pass the onset check) on the maps' own grid; the density given is the map's own. `val` is only reported: F1 of
+onsets at 50 ms of as many best slots as the map has onsets, beside as many of the strongest quarters and the
+metronomes. --write puts the weights where the package reads them.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import argparse
 import json
 import os
 import tempfile
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timing as bench
@@ -24,15 +26,18 @@ from beatweaver import _native, rhythm, structure, timing
 HARD = (7, 9)
 
 
-def songs(shared: Path, cache: Path, splits: set[str]):
+Levels = list[tuple[int, str, np.ndarray]]
+
+
+def songs(shared: Path, cache: Path, splits: set[str]) -> Iterator[tuple[bench.Item, structure.Sound, Levels]]:
     """Each map's sound on its own grid, and the onset slots of its difficulties by rank."""
     for item in bench.map_items(shared, splits):
         if item.offset_s is None:
             continue
         kept = cache / f"{item.name}.npz"
         if kept.exists():
-            data = np.load(kept)
-            envelope = timing.Envelope(**{k: (float(v) if v.ndim == 0 else v) for k, v in data.items()})
+            stored: dict[str, Any] = {k: (float(v) if v.ndim == 0 else v) for k, v in np.load(kept).items()}
+            envelope = timing.Envelope(**stored)
         else:
             envelope = timing.onset_envelope(bench.samples_of(item, cache))
             np.savez(kept, **{k: getattr(envelope, k) for k in envelope.__slots__})
@@ -97,12 +102,14 @@ def fit(columns: list[np.ndarray], target: list[np.ndarray], ridge: float = 30.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     root = Path(__file__).resolve().parents[1]
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("BEATWEAVER_CORPUS", root.parent / "shared")))
+    parser.add_argument(
+        "--shared", type=Path, default=Path(os.environ.get("BEATWEAVER_CORPUS", root.parent / "shared"))
+    )
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "beatweaver-rhythm")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     options.cache.mkdir(exist_ok=True)
-    rows: dict[str, tuple[list, list]] = {"easy": ([], []), "hard": ([], [])}
+    rows: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {"easy": ([], []), "hard": ([], [])}
     for _, sound, levels in songs(options.shared, options.cache, {"train"}):
         for rank, _, times in levels:
             slots = on_slots(sound, times)

@@ -28,7 +28,18 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from beatweaver.errors import ConfigError
 
-__all__ = ["CONFIGS", "LEVELS", "RANKS", "AudioConfig", "Config", "GenerateConfig", "ProcessConfig", "build", "describe", "load"]
+__all__ = [
+    "CONFIGS",
+    "LEVELS",
+    "RANKS",
+    "AudioConfig",
+    "Config",
+    "GenerateConfig",
+    "ProcessConfig",
+    "build",
+    "describe",
+    "load",
+]
 
 RANKS: Final = ("Easy", "Normal", "Hard", "Expert", "ExpertPlus")
 """Difficulty ranks as the game writes them, easiest first."""

@@ -1,10 +1,10 @@
 """A song in, a playable level pack out: the pipeline, one function per stage.
 
-    prepare    the song as the game plays it, with silence before it so that bar lines begin at time 0
-    listen     the grid, what sounds at its slots, sections, a density plan
-    compose    rhythm and notes of each difficulty, the hardest first; easier ones thin its rhythm
-    dress      bombs, walls, arcs, chains, lights
-    write      note jump speed, cover, preview, the pack; read back and checked before it takes its name
+prepare    the song as the game plays it, with silence before it so that bar lines begin at time 0
+listen     the grid, what sounds at its slots, sections, a density plan
+compose    rhythm and notes of each difficulty, the hardest first; easier ones thin its rhythm
+dress      bombs, walls, arcs, chains, lights
+write      note jump speed, cover, preview, the pack; read back and checked before it takes its name
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -165,8 +165,9 @@ def generate_all(
         OSError: the file system refused to write.
     """
     single = out is not None and out.suffix.lower() == ".zip"
-    for option, given in (("--plan", plan_in), ("--plan-out", plan_out), ("--offset", offset_s), ("-o NAME.zip", single)):
-        if len(songs) > 1 and given not in (None, False):
+    for_one = {"--plan": plan_in, "--plan-out": plan_out, "--offset": offset_s, "-o NAME.zip": single or None}
+    for option, given in for_one.items():
+        if len(songs) > 1 and given is not None:
             raise ConfigError(f"{option}: found {len(songs)} songs, expected one; give each song its own run")
     if install is not None and not install.is_dir():
         raise ConfigError(
@@ -278,7 +279,7 @@ def _hear(song: Path, bpm: float | None, offset_s: float | None) -> Heard:
 
 def _from_zero(grid: timing.Grid) -> tuple[float, timing.Grid]:
     """Silence to put before the song so that a bar line lies at time 0, and the grid counted from there."""
-    downbeat = int(round(float(grid.beat(grid.downbeats_s[0])))) if len(grid.downbeats_s) else 0
+    downbeat = round(float(grid.beat(grid.downbeats_s[0]))) if len(grid.downbeats_s) else 0
     first_bpm = grid.regions[0][2]
     # The first tempo goes on backwards to the first bar line that is not in the song.
     beats_before = float(grid.beat(0.0)) - downbeat
@@ -319,9 +320,7 @@ def _rng(config: GenerateConfig, *words: str) -> np.random.Generator:
     return np.random.default_rng([config.seed, *(int.from_bytes(word.encode(), "little") for word in words)])
 
 
-def _compose(
-    sound: structure.Sound, plan: structure.Plan, config: GenerateConfig, end_s: float
-) -> dict[str, Composed]:
+def _compose(sound: structure.Sound, plan: structure.Plan, config: GenerateConfig, end_s: float) -> dict[str, Composed]:
     harder: rhythm.Rhythm | None = None
     levels: dict[str, Composed] = {}
     clock = _clock(sound.grid)
@@ -377,8 +376,8 @@ def _dress(
         plan,
         name,
         _rng(config, name, "extras"),
-        bombs=config.bombs,
-        walls=config.walls,
+        bombs=cast("extras.Level", config.bombs),
+        walls=cast("extras.Level", config.walls),
         decorative_walls=config.decorative_walls,
         rankable=config.rankable,
         end_s=end_s,
@@ -566,7 +565,7 @@ def _unpack(archive: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".beatweaver-", dir=target.parent) as folder:
         whole = Path(folder, "level")
         with zipfile.ZipFile(archive) as pack:
-            pack.extractall(whole)  # noqa: S202 - written by ourselves a moment ago
+            pack.extractall(whole)
         if target.exists():
             target.rmdir()
         whole.replace(target)

@@ -1,8 +1,9 @@
 """Where the notes of a rhythm lie and how they are cut: the classic engine, a chain of hand patterns under hard masks.
 
-A hand's next state (place and cut, 108 of them) is drawn by what human hands did after the two states before it, by the
-time between, and by where the other hand is. Only states that `PlayState` allows are drawn from, so that parity holds in
-both models and nothing has to be repaired. Bars that repeat an earlier bar's rhythm repeat its notes where they may.
+A hand's next state (place and cut, 108 of them) is drawn by what human hands did after the two states before it, by
+the time between, and by where the other hand is. Only states that `PlayState` allows are drawn from, so that
+parity holds in both models and nothing has to be repaired. Bars that repeat an earlier bar's rhythm repeat its notes
+where they may.
 
 All statistics are of the right hand; the left hand is its mirror image.
 """
@@ -15,16 +16,18 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatweaver import _native
 from beatweaver.errors import CheckpointError
 from beatweaver.rhythm import LEFT, RIGHT, Rhythm
-from beatweaver.structure import Sound
 from beatweaver.timing import SLOTS_PER_BEAT
+
+if TYPE_CHECKING:
+    from beatweaver import _native
+    from beatweaver.structure import Sound
 
 __all__ = ["GROUPS", "STATES", "PatternTable", "Placed", "fit", "place"]
 
@@ -48,7 +51,8 @@ _MIRRORED_CUT: Final = np.array([0, 1, 3, 2, 5, 4, 7, 6, 8])
 def _mirrored() -> I64:
     state = np.arange(STATES)
     column, row, cut = state // 27, state // 9 % 3, state % 9
-    return ((3 - column) * 3 + row) * 9 + _MIRRORED_CUT[cut]
+    mirrored: I64 = ((3 - column) * 3 + row) * 9 + _MIRRORED_CUT[cut]
+    return mirrored
 
 
 MIRROR: Final = _mirrored()
@@ -257,10 +261,11 @@ class _Composer:
         self.refused = 0
 
     def chances(self, hand: int, beat: float, beside: int | None) -> F64:
-        """Chance of each state of a hand, masks not yet applied; `beside` is the other hand's state at the same time."""
+        """Chance of each state of a hand, before masks; `beside` is the other hand's state at the same time."""
         before, last, last_beat = self.before[hand]
         chance = self.table.after(self.group, _gap_class(beat - last_beat), before, last)
         # The tables see the right hand: for the left one all is in a mirror.
+        other: int | None
         if beside is not None:
             other = beside if hand == RIGHT else int(MIRROR[beside])
         else:

@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beatweaver.structure import Plan, Sound
 from beatweaver.timing import SLOTS_PER_BEAT
+
+if TYPE_CHECKING:
+    from beatweaver.structure import Plan, Sound
 
 __all__ = ["BOTH", "LEFT", "RIGHT", "Rhythm", "compose", "expected_onsets", "slot_columns"]
 
@@ -83,9 +85,9 @@ class Rhythm:
 def slot_columns(sound: Sound, density: float) -> F64:
     """What is known of each slot, given the mean of notes per slot that is wanted: (slots, columns).
 
-    Columns: sound at the slot and against its neighbours; sound at the same place of the three likest bars; the place in
-    the beat and in the bar, also in dense levels; what the bar and its surroundings are like against the song, and the
-    same for beats, halves, quarters and triplets on their own.
+    Columns: sound at the slot and against its neighbours; sound at the same place of the three likest bars; the place
+    in the beat and in the bar, also in dense levels; what the bar and its surroundings are like against the song, and
+    the same for beats, halves, quarters and triplets on their own.
     """
     flux = np.log1p(sound.flux)
     total = flux.sum(axis=1)
@@ -115,7 +117,8 @@ def slot_columns(sound: Sound, density: float) -> F64:
 
 
 def _against_song(x: F64) -> F64:
-    return np.clip((x - x.mean()) / (x.std() + 1e-9), -3.0, 3.0)
+    clipped: F64 = np.clip((x - x.mean()) / (x.std() + 1e-9), -3.0, 3.0)
+    return clipped
 
 
 def _running(x: F64, width: int) -> F64:
@@ -157,7 +160,8 @@ def _alike(sound: Sound, total: F64) -> F64:
     bars = total.reshape(sound.bars, -1)
     if sound.bars < 4:
         return total
-    return bars[_likest(sound, 3)].mean(axis=1).ravel()
+    alike: F64 = bars[_likest(sound, 3)].mean(axis=1).ravel()
+    return alike
 
 
 @cache
@@ -196,7 +200,7 @@ def compose(
     first_s: float = 0.0,
     last_s: float = np.inf,
 ) -> Rhythm:
-    """Rhythm of one difficulty to its plan, from `first_s` to `last_s`; with `within`, of slots that are onsets there."""
+    """Rhythm of one difficulty to its plan, from `first_s` to `last_s`; with `within`, of onsets of that rhythm."""
     style = STYLES[difficulty]
     seconds = np.diff(sound.bar_seconds())
     slot_s = sound.grid.seconds(np.arange(len(sound.flux)) / SLOTS_PER_BEAT)
@@ -221,7 +225,7 @@ def _choose_bars(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float
     chosen = np.zeros(len(odds), dtype=bool)
     source = np.full(sound.bars, -1, dtype=np.int64)
     owed = 0.0
-    song_wide = _triplets_fit(odds, width)
+    song_wide = _triplets_fit(odds)
     for bar in range(sound.bars):
         span = slice(bar * width, (bar + 1) * width)
         if wanted[bar] <= 0:
@@ -240,7 +244,7 @@ def _choose_bars(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float
     return chosen, source
 
 
-def _triplets_fit(odds: F64, width: int) -> float:
+def _triplets_fit(odds: F64) -> float:
     """By how much the song as a whole speaks for triplets rather than quarters: mean log odds."""
     place = np.arange(len(odds)) % SLOTS_PER_BEAT
     finite = np.isfinite(odds)
@@ -333,14 +337,16 @@ def _hands(
         bar = at // width
         twin = row_of.get(at - (bar - int(source[bar])) * width, -1) if source[bar] >= 0 else -1
         free = [hand for hand in (LEFT, RIGHT) if now - last[hand] >= style.hand_gap_s - 1e-6]
-        if twin >= 0 and hands[twin] and (hands[twin] != BOTH or len(free) == 2) and (hands[twin] == BOTH or hands[twin] in free):
-            hand = int(hands[twin])
+        wish = int(hands[twin]) if twin >= 0 else 0
+        if wish in free or (wish == BOTH and len(free) == 2):
+            hand = wish
         elif both[i] and len(free) == 2:
             hand = BOTH
         else:
             other = LEFT + RIGHT - previous
-            again = previous in free and rng.random() < style.same_hand * min(1.0, max(0.0, (now - last[previous]) / 0.5 - 0.4))
-            hand = previous if again or other not in free and previous in free else other
+            rested = min(1.0, max(0.0, (now - last[previous]) / 0.5 - 0.4))
+            again = previous in free and rng.random() < style.same_hand * rested
+            hand = previous if again or (other not in free and previous in free) else other
         hands[i] = hand
         for each in (LEFT, RIGHT):
             if hand & each:

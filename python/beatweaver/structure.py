@@ -6,6 +6,7 @@ comes out is a plain document (`Plan.document`) that a person may edit and hand 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -192,7 +193,7 @@ def _boundaries(sound: Sound) -> list[int]:
 def _sections(sound: Sound) -> list[Section]:
     edges = _boundaries(sound)
     energy = _energy(sound)
-    spans = list(zip(edges[:-1], edges[1:], strict=True))
+    spans = list(itertools.pairwise(edges))
     strength = np.array([energy[a:b].mean() for a, b in spans])
     low, high = float(strength.min()), float(strength.max())
     named: list[list[int]] = []
@@ -266,8 +267,8 @@ def plan(
 ) -> Plan:
     """The plan of `difficulties`, each with the mean notes per second of `nps` where it is named there.
 
-    The mean counts the time between the first and the last bar that is not left empty, as players count it. `onsets` are
-    the expected ones of each bar, up to a factor; without them the bars' energy decides.
+    The mean counts the time between the first and the last bar that is not left empty, as players count it. `onsets`
+    are the expected ones of each bar, up to a factor; without them the bars' energy decides.
     """
     energy = _energy(sound)
     heard = sound.flux.sum(axis=1).reshape(sound.bars, -1).mean(axis=1)
@@ -280,7 +281,10 @@ def plan(
         wanted = (nps or {}).get(name, NPS[name])
         # Calm bars keep a good half of the density, strong ones get up to half as much more; smoothed, so that one
         # loud bar is no burst.
-        shape = _smoothed(0.55 + 0.9 * energy) if onsets is None else (onsets[name] / max(float(onsets[name].mean()), 1e-9)) ** _CONTRAST / seconds
+        if onsets is None:
+            shape = _smoothed(0.55 + 0.9 * energy)
+        else:
+            shape = (onsets[name] / max(float(onsets[name].mean()), 1e-9)) ** _CONTRAST / seconds
         shape[empty] = 0.0
         if len(played):
             span = slice(played[0], played[-1] + 1)

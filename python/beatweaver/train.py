@@ -56,12 +56,11 @@ def _rows(data: Path) -> list[dict[str, Any]]:
         )
     table = pq.read_table(index)
     rows: list[dict[str, Any]] = table.to_pylist()
-    wanted = [
+    return [
         row
         for row in rows
         if row["split"] == "train" and row["category"] == "vanilla" and not row["filter"] and row["row"] >= 0
     ]
-    return wanted
 
 
 def _levels(data: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
