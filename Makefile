@@ -44,6 +44,10 @@ venv: $(VENV)/.deps ## a virtual environment with the pinned packages
 .PHONY: build
 build: $(VENV)/.built ## the extension, fast to build, into the virtual environment
 
+.PHONY: demo
+demo: build ## compose a song, make a level of it, check it, and say where it is
+	$(BIN)/python -m beatweaver demo
+
 .PHONY: build-release
 build-release: $(VENV)/.deps ## a wheel for people, in target/wheels
 	$(BIN)/maturin build --locked --release

@@ -253,3 +253,80 @@ def process(
         summary = run(raw, out, config.build(config.ProcessConfig, settings), advance, audio=audio)
     output.result(summary, lambda: report.processed(output, summary))
     return ExitCode.FINDINGS if summary["failed"] else ExitCode.OK
+
+
+@command
+@click.argument("songs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SONG...")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the levels, or a name in .zip.")
+@click.option(
+    "--install", type=click.Path(path_type=Path), metavar="DIR", help="Put levels as folders into CustomLevels."
+)
+@click.option("-d", "--difficulty", "difficulties", multiple=True, help="A difficulty to make; may be given again.")
+@click.option("--nps", type=float, help="Notes per second of the hardest difficulty.")
+@click.option("--engine", metavar="auto|classic", help="What places the notes.")
+@click.option("--seed", type=int, help="Another number gives another level.")
+@click.option("--bpm", type=float, help="The tempo, if you know it.")
+@click.option("--offset", type=float, help="Time of the first beat in seconds, if you know it.")
+@click.option("--format", "version", metavar="v2|v3|v4", help="Format version to write.")
+@click.option("--bombs", metavar="none|low|medium|high", help="How many bombs.")
+@click.option("--walls", metavar="none|low|medium|high", help="How many walls.")
+@click.option("--decorative-walls", is_flag=True, default=None, help="Add walls to look at.")
+@click.option("--rankable", is_flag=True, default=None, help="Leave out what ranking does not take.")
+@click.option("--plan", type=click.Path(path_type=Path), help="Follow this density plan.")
+@click.option("--plan-out", type=click.Path(path_type=Path), help="Write the density plan here, to edit it.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be given again.")
+def generate(
+    output: Output,
+    songs: tuple[Path, ...],
+    out: Path | None,
+    install: Path | None,
+    bpm: float | None,
+    offset: float | None,
+    version: str | None,
+    plan: Path | None,
+    plan_out: Path | None,
+    file: Path | None,
+    overrides: tuple[str, ...],
+    /,
+    **options: Any,
+) -> ExitCode:
+    """Make a level of every audio file SONG: all five difficulties, with lights, ready for the game.
+
+    One song that fails does not stop the rest; the exit code is 1 then. The same song, settings and seed give the same
+    level.
+    """
+    from beatweaver import config, report
+    from beatweaver.generate import generate_all
+
+    settings = config.load(file, overrides)
+    given = options | {"format": version}
+    settings |= {key: value for key, value in given.items() if value not in (None, ())}
+    with output.progress("stages") as advance:
+        document = generate_all(
+            songs,
+            config.build(config.GenerateConfig, settings),
+            out=out,
+            install=install,
+            plan_in=plan,
+            plan_out=plan_out,
+            bpm=bpm,
+            offset_s=offset,
+            progress=advance,
+        )
+    output.result(document, lambda: report.generated(output, document))
+    return ExitCode.OK if all(result["ok"] for result in document["results"]) else ExitCode.FINDINGS
+
+
+@command
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), help="Folder for song and level.")
+@click.option("--seed", type=int, default=0, help="Another number gives another song and level.")
+def demo(output: Output, out: Path, seed: int) -> ExitCode:
+    """Compose a short song, make a level of it in five difficulties, and check it."""
+    from beatweaver import config, report
+    from beatweaver.generate import make_demo
+
+    with output.progress("stages") as advance:
+        document = make_demo(out, config.GenerateConfig(seed=seed), advance)
+    output.result(document, lambda: report.demo(output, document))
+    return ExitCode.OK if all(result["ok"] for result in document["results"]) else ExitCode.FINDINGS

@@ -28,7 +28,18 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from beatweaver.errors import ConfigError
 
-__all__ = ["CONFIGS", "RANKS", "AudioConfig", "Config", "ProcessConfig", "build", "describe", "load"]
+__all__ = [
+    "CONFIGS",
+    "LEVELS",
+    "RANKS",
+    "AudioConfig",
+    "Config",
+    "GenerateConfig",
+    "ProcessConfig",
+    "build",
+    "describe",
+    "load",
+]
 
 RANKS: Final = ("Easy", "Normal", "Hard", "Expert", "ExpertPlus")
 """Difficulty ranks as the game writes them, easiest first."""
@@ -144,7 +155,55 @@ class ProcessConfig(Config):
         _within("threads", self.threads, 0, 1024)
 
 
-CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig)
+LEVELS: Final = ("none", "low", "medium", "high")
+"""How much of something is added."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateConfig(Config):
+    """What `generate` makes of a song."""
+
+    difficulties: tuple[str, ...] = RANKS
+    """Difficulties to make, as the game writes them."""
+    nps: float = 0.0
+    """Notes per second of the hardest difficulty, the easier ones in proportion; 0 takes what is usual."""
+    engine: str = "auto"
+    """What places the notes: auto, classic."""
+    seed: int = 0
+    """Another seed gives another level of the same song."""
+    format: str = "v3"
+    """Format version that is written: v2, v3 or v4."""
+    temperature: float = 0.9
+    """Below 1 patterns are plainer, above 1 rarer."""
+    bombs: str = "medium"
+    """Bombs: none, low, medium or high."""
+    walls: str = "medium"
+    """Walls: none, low, medium or high."""
+    decorative_walls: bool = False
+    """Add walls beside the player that are only looked at."""
+    rankable: bool = False
+    """Leave out what ranking does not take: chains."""
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is out of range."""
+        if not self.difficulties or len(set(self.difficulties)) != len(self.difficulties):
+            _refuse("difficulties", self.difficulties, "at least one, none of them twice")
+        for name in self.difficulties:
+            if name not in RANKS:
+                _refuse("difficulties", name, f"one of {', '.join(RANKS)}", _nearest_hint(name, RANKS))
+        if self.nps:
+            _within("nps", self.nps, 0.2, 20)
+        for field, choices in (("engine", ("auto", "classic")), ("format", ("v2", "v3", "v4"))):
+            if getattr(self, field) not in choices:
+                _refuse(field, getattr(self, field), f"one of {', '.join(choices)}")
+        for field in ("bombs", "walls"):
+            if getattr(self, field) not in LEVELS:
+                _refuse(field, getattr(self, field), f"one of {', '.join(LEVELS)}")
+        _within("seed", self.seed, 0, 2**63 - 1)
+        _within("temperature", self.temperature, 0.05, 3)
+
+
+CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig, GenerateConfig)
 """Every config class; a key of a config file belongs to exactly one of them."""
 
 C = TypeVar("C", bound=Config)

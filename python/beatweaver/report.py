@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from beatweaver.console import Output
     from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
 
-__all__ = ["checked", "converted", "inspected", "processed", "timed"]
+__all__ = ["checked", "converted", "demo", "generated", "inspected", "processed", "timed"]
 
 # The mod that makes a level of this category.
 MODS = {
@@ -294,3 +295,60 @@ def _plural(count: int, what: str) -> str:
 def _line(text: str) -> str:
     """Text from a map as it stands in a line."""
     return " ".join(text.split())
+
+
+def generated(output: Output, document: Mapping[str, Any]) -> None:
+    """Show what `generate` made: asked and got, level by level."""
+    for result in document["results"]:
+        output.line()
+        output.line(_line(Path(result["song"]).name), style="bold")
+        if result["error"]:
+            output.line(f"  failed: {result['error']['message']}", style="bold red")
+            continue
+        timing = result["timing"]
+        confidence = timing["confidence"]
+        sure = "sure" if confidence >= SURE[0] else "fairly sure" if confidence >= SURE[1] else "not sure"
+        output.line(f"  {timing['bpm']:g} BPM ({sure}), {sum(result['seconds'].values()):.1f} s of work")
+        if confidence < SURE[1]:
+            output.line("  if the notes miss the beat, say the tempo with --bpm; `beatweaver timing` shows the choices")
+        rows = [
+            (
+                row["difficulty"],
+                f"{row['notes']}",
+                f"{row['nps']:.2f}",
+                f"{row['nps_target']:.2f}",
+                f"{row['bombs']}",
+                f"{row['walls']}",
+                f"{row['arcs'] + row['chains']}",
+                f"{row['light_events']}",
+                f"{row['parity_errors']}",
+                f"{row['warnings']}",
+            )
+            for row in result["difficulties"]
+        ]
+        head = (
+            "difficulty",
+            "notes",
+            "notes/s",
+            "asked",
+            "bombs",
+            "walls",
+            "sliders",
+            "lights",
+            "parity",
+            "warnings",
+        )
+        output.table(head, rows)
+        for finding in result["findings"][:MESSAGES_SHOWN]:
+            output.line(f"  error in {finding['difficulty']}: {finding['message']}", style="bold red")
+        output.line(f"  {result['zip']}")
+
+
+def demo(output: Output, document: Mapping[str, Any]) -> None:
+    """Show what `demo` made, and how to look at it."""
+    generated(output, document)
+    zips = [result["zip"] for result in document["results"] if result["zip"]]
+    if zips:
+        output.line()
+        output.line("Play it: unpack the zip into the game's CustomLevels folder.")
+        output.line("Look at it without the game: drop the zip onto https://allpoland.github.io/ArcViewer")

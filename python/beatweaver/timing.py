@@ -38,6 +38,7 @@ __all__ = [
     "analyse",
     "beat_features",
     "estimate_grid",
+    "evened_flux",
     "onset_envelope",
     "phase_columns",
     "phase_profile",
@@ -237,6 +238,11 @@ def _pulse(envelope: Envelope) -> _Pulse:
     bands = np.stack([_evened(flux[:, k], envelope.rate_hz) for k in range(flux.shape[1])], axis=1)
     time_s = envelope.start_s + np.arange(len(flux)) / envelope.rate_hz
     return _Pulse(bands, bands.sum(axis=1), time_s, envelope.rate_hz)
+
+
+def evened_flux(envelope: Envelope) -> F64:
+    """The flux of `envelope` with its level evened out over the song, band by band: (frames, 4), not negative."""
+    return _pulse(envelope).bands
 
 
 def _spectrum(x: F64, rate_hz: float) -> tuple[F64, float]:

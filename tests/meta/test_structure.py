@@ -28,6 +28,7 @@ FLOORS = {
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
 # The edges within a floor that are meant.
 SAME_FLOOR = {("config", "errors"), ("report", "console"), ("cli", "console"), ("cli", "report")}
+SAME_FLOOR |= {("extras", "structure"), ("extras", "timing"), ("lighting", "structure"), ("lighting", "timing")}
 # Packages that one module alone may import.
 OWNED = {"click": "cli", "rich": "console"}
 

@@ -167,7 +167,7 @@ proptest! {
         // The limits of speed follow the slowest tempo, so that is the song's.
         let bpm = later.map_or(bpm, |later| later.min(bpm));
         let info = DifficultyInfo { characteristic: "Standard".into(), difficulty: "Hard".into(), rank: rank * 2 + 1, njs, ..DifficultyInfo::default() };
-        let setup = Setup { rank: info.rank, njs, reaction_s: reaction_s(njs, 0.0, bpm), avoid: Reasons::HARD };
+        let setup = Setup { rank: info.rank, njs, reaction_s: reaction_s(njs, 0.0, bpm), bpm: None, avoid: Reasons::HARD };
         let (level, _) = composed(seed, &clock, setup, 120);
         prop_assume!(level.notes.iter().any(|n| n.color == 0) && level.notes.iter().any(|n| n.color == 1));
         let facts = facts(&level, &clock);
@@ -188,7 +188,7 @@ fn masks_leave_something_to_choose() {
     let clock = TempoMap::constant(160.0, 0.0).expect("tempo");
     let mut shares = Vec::new();
     for avoid in [Reasons::HARD, Reasons::PARITY_BREAK | Reasons::PARITY_FLOW] {
-        let setup = Setup { rank: 9, njs: 16.0, reaction_s: 0.5, avoid };
+        let setup = Setup { rank: 9, njs: 16.0, reaction_s: 0.5, bpm: None, avoid };
         let (notes, empty) = (0..20)
             .map(|seed| composed(seed, &clock, setup, 200))
             .fold((0, 0), |sum, (level, empty)| (sum.0 + level.notes.len(), sum.1 + empty));

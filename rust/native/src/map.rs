@@ -793,6 +793,7 @@ impl Song {
 ///     environment: name of the stage.
 ///     preview_start_s: where the preview begins.
 ///     preview_duration_s: how long it is.
+///     editor: program that made the level, as BeatSaver looks for it in the song's custom data.
 ///
 /// Returns:
 ///     What the version cannot say: `difficulty`, `what`, `count` each.
@@ -810,7 +811,8 @@ impl Song {
     path: "str | os.PathLike[str]", difficulties: "collections.abc.Sequence[Difficulty]", *, title: "str", artist: "str" = "",
     mapper: "str" = "", bpm: "float", audio: "bytes", cover: "bytes | None" = None,
     version: "typing.Literal[2, 3, 4]" = 3,
-    environment: "str" = "DefaultEnvironment", preview_start_s: "float" = 0.0, preview_duration_s: "float" = 10.0
+    environment: "str" = "DefaultEnvironment", preview_start_s: "float" = 0.0, preview_duration_s: "float" = 10.0,
+    editor: "str" = ""
 ) -> "list[dict[str, typing.Any]]")]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn save_song<'py>(
@@ -827,6 +829,7 @@ pub(crate) fn save_song<'py>(
     environment: &str,
     preview_start_s: f64,
     preview_duration_s: f64,
+    editor: &str,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
     fit_together(&difficulties, bpm).map_err(|e| to_python(py, &e))?;
     let cover_file = match cover.as_deref() {
@@ -834,6 +837,11 @@ pub(crate) fn save_song<'py>(
         Some(_) => "cover.jpg",
         None => "",
     };
+    let mut extra = Extra::default();
+    if !editor.is_empty() {
+        let made_by = serde_json::json!({ "_editors": { "_lastEditedBy": editor, editor: { "version": env!("CARGO_PKG_VERSION") } } });
+        extra.set("_customData", made_by);
+    }
     let info = core_map::Info {
         title,
         artist: artist.to_owned(),
@@ -844,6 +852,7 @@ pub(crate) fn save_song<'py>(
         audio_file: "song.egg".into(),
         cover_file: cover_file.into(),
         environment: environment.to_owned(),
+        extra,
         ..core_map::Info::default()
     };
     let levels: Vec<_> = difficulties.iter().map(|d| (d.info.clone(), (*d.level).clone())).collect();

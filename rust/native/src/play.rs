@@ -171,13 +171,14 @@ impl PlayState {
     ///     rank: difficulty: 1, 3, 5, 7 or 9.
     ///     njs: note jump speed in metres per second.
     ///     reaction_s: time between a note's appearance and its cut.
+    ///     bpm: tempo of the song, which limits the speed of swings; the slowest of `tempo` unless given.
     ///     avoid: names of what keeps a note from being allowed, of `PlayState.reasons()`; `PlayState.hard()` unless given.
     ///
     /// Raises:
     ///     ConfigError: a speed or time that is not positive, or an unknown name.
     #[new]
     #[pyo3(signature = (
-        tempo: "TempoMap", *, rank: "int" = 9, njs: "float" = 16.0, reaction_s: "float" = 0.5,
+        tempo: "TempoMap", *, rank: "int" = 9, njs: "float" = 16.0, reaction_s: "float" = 0.5, bpm: "float | None" = None,
         avoid: "collections.abc.Sequence[str] | None" = None
     ))]
     fn new(
@@ -186,6 +187,7 @@ impl PlayState {
         rank: i32,
         njs: f64,
         reaction_s: f64,
+        bpm: Option<f64>,
         avoid: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let avoid = match avoid {
@@ -197,7 +199,7 @@ impl PlayState {
                 found.map(|reason| set | reason)
             })?,
         };
-        let setup = Setup { rank, njs, reaction_s, avoid };
+        let setup = Setup { rank, njs, reaction_s, bpm, avoid };
         let state = play::State::new(tempo.0.clone(), setup).map_err(|error| to_python(py, &error))?;
         Ok(Self(Mutex::new(state)))
     }

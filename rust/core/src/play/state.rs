@@ -560,6 +560,8 @@ pub struct Setup {
     pub njs: f64,
     /// Time between a note's appearance and its cut, seconds.
     pub reaction_s: f64,
+    /// Tempo of the song, which limits the speed of swings; the slowest of the clock if not given.
+    pub bpm: Option<f64>,
     /// What keeps a note from being allowed.
     pub avoid: Reasons,
 }
@@ -572,7 +574,7 @@ pub struct Setup {
 /// ```
 /// use beatweaver_core::play::{CHOICES, Choice, Hand, Reasons, Setup, State};
 /// use beatweaver_core::timing::TempoMap;
-/// let setup = Setup { rank: 9, njs: 16.0, reaction_s: 0.5, avoid: Reasons::HARD };
+/// let setup = Setup { rank: 9, njs: 16.0, reaction_s: 0.5, bpm: None, avoid: Reasons::HARD };
 /// let mut state = State::new(TempoMap::constant(120.0, 0.0)?, setup)?;
 /// let down = Choice { x: 1, y: 0, cut: 1 };
 /// state.push(Hand::Left, 4.0, down)?;
@@ -595,16 +597,16 @@ impl State {
     /// The hands before the first note.
     ///
     /// # Errors
-    /// [`Error::Spec`] when the note jump speed or the reaction time is not positive.
+    /// [`Error::Spec`] when the note jump speed, the reaction time or the tempo is not positive.
     pub fn new(clock: TempoMap, setup: Setup) -> Result<Self> {
-        for (field, value) in [("njs", setup.njs), ("reaction_s", setup.reaction_s)] {
+        let slowest = clock.regions().iter().map(|region| region.bpm).fold(f64::INFINITY, f64::min);
+        let bpm = setup.bpm.unwrap_or(slowest);
+        for (field, value) in [("njs", setup.njs), ("reaction_s", setup.reaction_s), ("bpm", bpm)] {
             if value.is_nan() || value <= 0.0 {
                 let problem = format!("found {value}, expected more than 0");
                 return Err(Error::Spec { field: field.into(), problem });
             }
         }
-        // The slowest tempo sets the limit of speed.
-        let bpm = clock.regions().iter().map(|region| region.bpm).fold(f64::INFINITY, f64::min);
         let bounds = Bounds::new(Preset::Default, setup.rank, setup.njs, bpm, setup.reaction_s);
         let (clock, tracker) = (Arc::new(clock), Tracker::default());
         Ok(Self { clock, tracker, bounds, avoid: setup.avoid, beat: f64::NEG_INFINITY })

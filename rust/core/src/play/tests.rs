@@ -389,7 +389,7 @@ fn hostile_levels_end_soon() {
 #[test]
 fn a_state_refuses_what_cannot_be() {
     let clock = TempoMap::constant(BPM, 0.0).expect("tempo");
-    let setup = Setup { rank: 9, njs: 16.0, reaction_s: 0.5, avoid: Reasons::HARD };
+    let setup = Setup { rank: 9, njs: 16.0, reaction_s: 0.5, bpm: None, avoid: Reasons::HARD };
     for (njs, reaction_s) in [(0.0, 0.5), (f64::NAN, 0.5), (16.0, 0.0)] {
         assert!(State::new(clock.clone(), Setup { njs, reaction_s, ..setup }).is_err());
     }
