@@ -283,6 +283,7 @@ class PlayState:
         rank: int = 9,
         njs: float = 16.0,
         reaction_s: float = 0.5,
+        bpm: float | None = None,
         avoid: collections.abc.Sequence[str] | None = None,
     ) -> PlayState:
         """
@@ -293,6 +294,7 @@ class PlayState:
             rank: difficulty: 1, 3, 5, 7 or 9.
             njs: note jump speed in metres per second.
             reaction_s: time between a note's appearance and its cut.
+            bpm: tempo of the song, which limits the speed of swings; the slowest of `tempo` unless given.
             avoid: names of what keeps a note from being allowed, of `PlayState.reasons()`; `PlayState.hard()` unless given.
 
         Raises:
@@ -1159,6 +1161,7 @@ def save_song(
     environment: str = "DefaultEnvironment",
     preview_start_s: float = 0.0,
     preview_duration_s: float = 10.0,
+    editor: str = "",
 ) -> list[dict[str, typing.Any]]:
     """
     Writes a new level pack from levels made with `Difficulty.from_arrays`.
@@ -1176,6 +1179,7 @@ def save_song(
         environment: name of the stage.
         preview_start_s: where the preview begins.
         preview_duration_s: how long it is.
+        editor: program that made the level, as BeatSaver looks for it in the song's custom data.
 
     Returns:
         What the version cannot say: `difficulty`, `what`, `count` each.

@@ -29,6 +29,8 @@ FLOOR = {module: floor for floor, modules in FLOORS.items() for module in module
 # The edges within a floor that are meant.
 SAME_FLOOR = {("config", "errors"), ("report", "console"), ("cli", "console"), ("cli", "report")}
 SAME_FLOOR |= {("extras", "structure"), ("extras", "timing"), ("lighting", "structure"), ("lighting", "timing")}
+SAME_FLOOR |= {("structure", "timing"), ("rhythm", "structure"), ("rhythm", "timing"), ("notes", "rhythm")}
+SAME_FLOOR |= {("notes", "structure"), ("notes", "timing")}
 # Packages that one module alone may import.
 OWNED = {"click": "cli", "rich": "console"}
 
