@@ -272,6 +272,7 @@ def process(
 @click.option("--walls", metavar="none|low|medium|high", help="How many walls.")
 @click.option("--decorative-walls", is_flag=True, default=None, help="Add walls to look at.")
 @click.option("--rankable", is_flag=True, default=None, help="Leave out what ranking does not take.")
+@click.option("--patterns", type=click.Path(path_type=Path), help="Patterns that `train` learnt, for the usual ones.")
 @click.option("--plan", type=click.Path(path_type=Path), help="Follow this density plan.")
 @click.option("--plan-out", type=click.Path(path_type=Path), help="Write the density plan here, to edit it.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
@@ -284,12 +285,19 @@ def generate(
     bpm: float | None,
     offset: float | None,
     version: str | None,
+    patterns: Path | None,
     plan: Path | None,
     plan_out: Path | None,
     file: Path | None,
     overrides: tuple[str, ...],
-    /,
-    **options: Any,
+    difficulties: tuple[str, ...],
+    nps: float | None,
+    engine: str | None,
+    seed: int | None,
+    bombs: str | None,
+    walls: str | None,
+    decorative_walls: bool | None,
+    rankable: bool | None,
 ) -> ExitCode:
     """Make a level of every audio file SONG: all five difficulties, with lights, ready for the game.
 
@@ -300,7 +308,8 @@ def generate(
     from beatweaver.generate import generate_all
 
     settings = config.load(file, overrides)
-    given = options | {"format": version}
+    given = {"difficulties": difficulties, "nps": nps, "engine": engine, "seed": seed, "format": version}
+    given |= {"bombs": bombs, "walls": walls, "decorative_walls": decorative_walls, "rankable": rankable}
     settings |= {key: value for key, value in given.items() if value not in (None, ())}
     with output.progress("stages") as advance:
         document = generate_all(
@@ -308,6 +317,7 @@ def generate(
             config.build(config.GenerateConfig, settings),
             out=out,
             install=install,
+            patterns=patterns,
             plan_in=plan,
             plan_out=plan_out,
             bpm=bpm,
@@ -330,3 +340,20 @@ def demo(output: Output, out: Path, seed: int) -> ExitCode:
         document = make_demo(out, config.GenerateConfig(seed=seed), advance)
     output.result(document, lambda: report.demo(output, document))
     return ExitCode.OK if all(result["ok"] for result in document["results"]) else ExitCode.FINDINGS
+
+
+@command
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--engine", metavar="classic", default="classic", help="What is trained: the classic engine's patterns.")
+def train(output: Output, data: Path, run: Path, engine: str) -> ExitCode:
+    """Learn note patterns from DATA, a folder made by `process`, into the folder RUN.
+
+    The levels of the training split are learnt from. `generate --patterns RUN/patterns.safetensors` plays them.
+    """
+    from beatweaver import report
+    from beatweaver.train import train as work
+
+    document = work(data, run, engine=engine)
+    output.result(document, lambda: report.trained(output, document))
+    return ExitCode.OK

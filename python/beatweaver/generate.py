@@ -68,6 +68,7 @@ def generate(
     target: Path,
     config: GenerateConfig,
     *,
+    patterns: Path | None = None,
     plan_in: Path | None = None,
     plan_out: Path | None = None,
     bpm: float | None = None,
@@ -80,6 +81,7 @@ def generate(
         song: audio file.
         target: a name ending in .zip, or a folder, new or empty; an archive of that name is replaced.
         config: difficulties, densities, seed, format and what is added to the notes.
+        patterns: a table made by `train`, for the one in the package.
         plan_in: a density plan to follow, as `plan_out` writes it.
         plan_out: file for the plan.
         bpm: the tempo, where it is known.
@@ -134,7 +136,8 @@ def generate(
         _write_atomic(plan_out, json.dumps(plan.document(), indent=1).encode())
     stage("compose")
     end_s = heard.prepared.seconds
-    levels = _compose(sound, plan, config, end_s)
+    table = notes.shipped() if patterns is None else notes.PatternTable.load(patterns)
+    levels = _compose(sound, plan, config, end_s, table)
     stage("dress")
     dressed = {name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()}
     stage("write")
@@ -149,6 +152,7 @@ def generate_all(
     *,
     out: Path | None = None,
     install: Path | None = None,
+    patterns: Path | None = None,
     plan_in: Path | None = None,
     plan_out: Path | None = None,
     bpm: float | None = None,
@@ -190,6 +194,7 @@ def generate_all(
                 song,
                 target,
                 config,
+                patterns=patterns,
                 plan_in=plan_in,
                 plan_out=plan_out,
                 bpm=bpm,
@@ -320,7 +325,13 @@ def _rng(config: GenerateConfig, *words: str) -> np.random.Generator:
     return np.random.default_rng([config.seed, *(int.from_bytes(word.encode(), "little") for word in words)])
 
 
-def _compose(sound: structure.Sound, plan: structure.Plan, config: GenerateConfig, end_s: float) -> dict[str, Composed]:
+def _compose(
+    sound: structure.Sound,
+    plan: structure.Plan,
+    config: GenerateConfig,
+    end_s: float,
+    table: notes.PatternTable,
+) -> dict[str, Composed]:
     harder: rhythm.Rhythm | None = None
     levels: dict[str, Composed] = {}
     clock = _clock(sound.grid)
@@ -333,7 +344,9 @@ def _compose(sound: structure.Sound, plan: structure.Plan, config: GenerateConfi
         state = _native.PlayState(
             clock, rank=2 * RANKS.index(name) + 1, njs=njs, reaction_s=reaction_s, bpm=sound.grid.bpm
         )
-        placed = notes.place(beaten, sound, name, state, _rng(config, name, "notes"), temperature=config.temperature)
+        placed = notes.place(
+            beaten, sound, name, state, _rng(config, name, "notes"), table, temperature=config.temperature
+        )
         levels[name] = Composed(placed=placed, njs=njs, spawn_offset_beats=spawn)
     return {name: levels[name] for name in RANKS if name in levels}
 

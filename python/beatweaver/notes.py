@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from beatweaver import _native
     from beatweaver.structure import Sound
 
-__all__ = ["GROUPS", "STATES", "PatternTable", "Placed", "fit", "place"]
+__all__ = ["GROUPS", "STATES", "PatternTable", "Placed", "fit", "place", "shipped"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -308,12 +308,11 @@ def place(
     difficulty: str,
     state: _native.PlayState,
     rng: np.random.Generator,
+    table: PatternTable,
     *,
-    table: PatternTable | None = None,
     temperature: float = 0.9,
 ) -> Placed:
     """Notes for every onset of `rhythm` that has an allowed one, from the beginning to the end."""
-    table = table or shipped()
     composer = _Composer(state, table, GROUPS[difficulty], rng)
     width = sound.bar_slots
     done: dict[tuple[int, int], int] = {}

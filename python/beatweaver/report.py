@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from beatweaver.console import Output
     from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
 
-__all__ = ["checked", "converted", "demo", "generated", "inspected", "processed", "timed"]
+__all__ = ["checked", "converted", "demo", "generated", "inspected", "processed", "timed", "trained"]
 
 # The mod that makes a level of this category.
 MODS = {
@@ -313,7 +313,7 @@ def generated(output: Output, document: Mapping[str, Any]) -> None:
             output.line("  if the notes miss the beat, say the tempo with --bpm; `beatweaver timing` shows the choices")
         rows = [
             (
-                row["difficulty"],
+                row["difficulty"].replace("Plus", "+"),
                 f"{row['notes']}",
                 f"{row['nps']:.2f}",
                 f"{row['nps_target']:.2f}",
@@ -352,3 +352,10 @@ def demo(output: Output, document: Mapping[str, Any]) -> None:
         output.line()
         output.line("Play it: unpack the zip into the game's CustomLevels folder.")
         output.line("Look at it without the game: drop the zip onto https://allpoland.github.io/ArcViewer")
+
+
+def trained(output: Output, document: Mapping[str, Any]) -> None:
+    """Show what `train` learnt from."""
+    best = document["best"]
+    output.line(f"{best['value']:,.0f} {best['metric']} in {document['seconds']:.1f} s")
+    output.line(document["weights"])

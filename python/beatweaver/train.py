@@ -5,28 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from beatweaver import _native, notes
 from beatweaver.errors import ConfigError
 
-__all__ = ["train_classic"]
-
-_COLUMNS: Final = ("split", "category", "filter", "difficulty", "shard", "row", "shards", "song", "bpm")
+__all__ = ["train"]
 
 
-def train_classic(data: Path, out: Path) -> dict[str, Any]:
+def train(data: Path, out: Path, *, engine: str = "classic") -> dict[str, Any]:
     """Fit the pattern table of the classic engine on the training split of `data`, a folder made by `process`.
 
     Vanilla levels that no filter leaves out count. Writes `OUT/patterns.safetensors` and returns the last line that
     `beatweaver train --json` prints.
 
     Raises:
-        ConfigError: `data` was not made by `process`, or holds no level to learn from.
+        ConfigError: another engine; or `data` was not made by `process`, or holds no level to learn from.
         OSError: the file system refused.
     """
+    if engine != "classic":
+        raise ConfigError(
+            f"engine: found {engine!r}, expected classic", where="engine", found=engine, expected="classic"
+        )
     began = time.monotonic()
     rows = _rows(data)
     table = notes.fit(_levels(data, rows))
@@ -36,12 +38,11 @@ def train_classic(data: Path, out: Path) -> dict[str, Any]:
     weights = out / "patterns.safetensors"
     card = {"levels": len(rows), "songs": len({row["song"] for row in rows}), "split": "train"}
     table.save(weights, card)
-    notes_seen = float(table.pair.sum()) / 1.0
     return {
         "run": str(out),
         "steps": 1,
         "seconds": round(time.monotonic() - began, 3),
-        "best": {"metric": "notes", "value": notes_seen, "step": 1},
+        "best": {"metric": "notes", "value": float(table.pair.sum()), "step": 1},
         "weights": str(weights),
     }
 
@@ -67,7 +68,7 @@ def _levels(data: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[
     """Difficulty name and notes of every row, decoded from the tokens."""
     from safetensors import safe_open
 
-    vocab = _native.Vocab(b'{"content": "full"}')
+    vocab = _native.Vocab(b'{"content": "full", "divisions": 48}')
     by_shard: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         by_shard.setdefault(row["shard"], []).append(row)
