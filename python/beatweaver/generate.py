@@ -341,11 +341,20 @@ def _compose(
         )
         harder = beaten
         njs, reaction_s, spawn = _speed(name, float(plan.nps[name].max(initial=0.0)), sound.grid.bpm)
-        state = _native.PlayState(
-            clock, rank=2 * RANKS.index(name) + 1, njs=njs, reaction_s=reaction_s, bpm=sound.grid.bpm
+        rank = 2 * RANKS.index(name) + 1
+        strict, gentle = (
+            _native.PlayState(clock, rank=rank, njs=njs, reaction_s=reaction_s, bpm=sound.grid.bpm, avoid=avoid)
+            for avoid in (None, [*_native.PlayState.hard(), "parity-strain"])
         )
         placed = notes.place(
-            beaten, sound, name, state, _rng(config, name, "notes"), table, temperature=config.temperature
+            beaten,
+            sound,
+            name,
+            strict,
+            _rng(config, name, "notes"),
+            table,
+            gentle=gentle,
+            temperature=config.temperature,
         )
         levels[name] = Composed(placed=placed, njs=njs, spawn_offset_beats=spawn)
     return {name: levels[name] for name in RANKS if name in levels}

@@ -39,6 +39,8 @@ STATES: Final = 108
 GROUPS: Final = {"Easy": 0, "Normal": 0, "Hard": 1, "Expert": 2, "ExpertPlus": 2}
 """Difficulties whose patterns are counted together."""
 _GROUP_COUNT: Final = 3
+_STRAINED: Final = (0.02, 0.05, 0.15)
+"""Weight of awkward states, by group."""
 _GAPS_BEATS: Final = (0.3, 0.6, 1.2)
 """Gaps between notes of one hand up to which they count as fast, brisk, steady; longer ones as slow."""
 _GAP_COUNT: Final = len(_GAPS_BEATS) + 1
@@ -254,8 +256,16 @@ class Placed:
 class _Composer:
     """One difficulty while it is composed."""
 
-    def __init__(self, state: _native.PlayState, table: PatternTable, group: int, rng: np.random.Generator) -> None:
-        self.state, self.table, self.group, self.rng = state, table, group, rng
+    def __init__(
+        self,
+        state: _native.PlayState,
+        gentle: _native.PlayState | None,
+        table: PatternTable,
+        group: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.state, self.gentle, self.table, self.group, self.rng = state, gentle, table, group, rng
+        self.easy = np.ones(STATES, dtype=bool)
         self.before = {LEFT: (_NONE, _NONE, -np.inf), RIGHT: (_NONE, _NONE, -np.inf)}
         self.mask = np.zeros(STATES, dtype=bool)
         self.refused = 0
@@ -286,6 +296,12 @@ class _Composer:
         if wish is not None and self.mask[wish]:
             return wish
         chance = self.chances(hand, beat, beside) ** (1.0 / temperature)
+        if self.gentle is not None:
+            if beside is None:
+                self.gentle.mask(side, beat, self.easy)
+            else:
+                self.gentle.mask_beside(side, beat, beside, self.easy)
+            chance = np.where(self.easy, chance, _STRAINED[self.group] * chance)
         before = chance.sum()
         chance = np.where(self.mask, chance, 0.0)
         total = float(chance.sum())
@@ -297,6 +313,8 @@ class _Composer:
     def push(self, hand: int, beat: float, state: int) -> None:
         """Goes on by one note."""
         self.state.push(int(hand == RIGHT), beat, state)
+        if self.gentle is not None:
+            self.gentle.push(int(hand == RIGHT), beat, state)
         own = state if hand == RIGHT else int(MIRROR[state])
         _, last, _ = self.before[hand]
         self.before[hand] = (last, own, beat)
@@ -310,10 +328,14 @@ def place(
     rng: np.random.Generator,
     table: PatternTable,
     *,
+    gentle: _native.PlayState | None = None,
     temperature: float = 0.9,
 ) -> Placed:
-    """Notes for every onset of `rhythm` that has an allowed one, from the beginning to the end."""
-    composer = _Composer(state, table, GROUPS[difficulty], rng)
+    """Notes for every onset of `rhythm` that has an allowed one, from the beginning to the end.
+
+    What `gentle`, a stricter state, does not allow is drawn seldom: for what is awkward, but no fault.
+    """
+    composer = _Composer(state, gentle, table, GROUPS[difficulty], rng)
     width = sound.bar_slots
     done: dict[tuple[int, int], int] = {}
     beats: list[float] = []

@@ -326,18 +326,7 @@ def generated(output: Output, document: Mapping[str, Any]) -> None:
             )
             for row in result["difficulties"]
         ]
-        head = (
-            "difficulty",
-            "notes",
-            "notes/s",
-            "asked",
-            "bombs",
-            "walls",
-            "sliders",
-            "lights",
-            "parity",
-            "warnings",
-        )
+        head = ("level", "notes", "nps", "asked", "bombs", "walls", "arcs", "lights", "parity", "warnings")
         output.table(head, rows)
         for finding in result["findings"][:MESSAGES_SHOWN]:
             output.line(f"  error in {finding['difficulty']}: {finding['message']}", style="bold red")

@@ -40,6 +40,8 @@ _COPY_LOSS: Final = 0.1
 then repeat an earlier rhythm, as people's do (38 %), and F1 is as high as without."""
 _NEAR: Final = (1, 2, 3, 4, 6, 9, 12)
 """Distances in slots at which a slot is compared with its neighbours."""
+_ROUNDS: Final = 4
+"""Times a rhythm is composed at most to come near the number of notes that is asked for."""
 _ALLOWED: Final = ((0, 3, 6, 9), (0, 2, 4, 6, 8, 10))
 """Places in a beat that go together: quarters, and triplets with their halves."""
 
@@ -59,11 +61,11 @@ class Style:
 
 
 STYLES: Final[Mapping[str, Style]] = {
-    "Easy": Style(gap_s=0.40, hand_gap_s=0.60, doubles=0.12, same_hand=0.20),
-    "Normal": Style(gap_s=0.28, hand_gap_s=0.45, doubles=0.17, same_hand=0.25),
-    "Hard": Style(gap_s=0.18, hand_gap_s=0.33, doubles=0.20, same_hand=0.30),
-    "Expert": Style(gap_s=0.12, hand_gap_s=0.24, doubles=0.20, same_hand=0.33),
-    "ExpertPlus": Style(gap_s=0.08, hand_gap_s=0.19, doubles=0.18, same_hand=0.35),
+    "Easy": Style(gap_s=0.37, hand_gap_s=0.55, doubles=0.12, same_hand=0.20),
+    "Normal": Style(gap_s=0.24, hand_gap_s=0.42, doubles=0.17, same_hand=0.25),
+    "Hard": Style(gap_s=0.155, hand_gap_s=0.3, doubles=0.20, same_hand=0.30),
+    "Expert": Style(gap_s=0.095, hand_gap_s=0.22, doubles=0.20, same_hand=0.33),
+    "ExpertPlus": Style(gap_s=0.07, hand_gap_s=0.18, doubles=0.18, same_hand=0.35),
 }
 """Near the medians of human maps; the shortest gaps near their tenth percentile."""
 
@@ -213,10 +215,25 @@ def compose(
         kept[within.slot] = odds[within.slot] + 0.5 * within.weight
         odds = kept
     odds = np.where(open_slots, odds, -np.inf)
-    chosen, source = _choose_bars(sound, odds, wanted, slot_s, style.gap_s)
-    slot = np.flatnonzero(chosen)
-    hands = _hands(slot, slot_s[slot], odds[slot], sound.bar_slots, source, style, rng)
-    return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source)
+    asked = float((plan.nps[difficulty] * seconds * open_slots.reshape(sound.bars, -1).mean(axis=1)).sum())
+    seed = int(rng.integers(2**63))
+
+    def attempt(factor: float) -> Rhythm:
+        chosen, source = _choose_bars(sound, odds, wanted * factor, slot_s, style.gap_s)
+        slot = np.flatnonzero(chosen)
+        hands = _hands(slot, slot_s[slot], odds[slot], sound.bar_slots, source, style, np.random.default_rng(seed))
+        return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source)
+
+    factor = 1.0
+    made = attempt(factor)
+    for _ in range(_ROUNDS - 1):
+        count = len(made.slot) + int((made.hands == BOTH).sum())
+        # Bars that are full, copies and doubles move the count: ask for as much more or less as it is off.
+        if not count or abs(count / asked - 1.0) < 0.02:
+            break
+        factor *= float(np.clip(asked / count, 0.8, 1.25))
+        made = attempt(factor)
+    return made
 
 
 def _choose_bars(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float) -> tuple[NDArray[np.bool_], I64]:
