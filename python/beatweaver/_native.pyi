@@ -44,6 +44,7 @@ __all__ = [
     "prepare_audio",
     "process",
     "read_tags",
+    "relight_song",
     "save_song",
     "thread_count",
 ]
@@ -1145,6 +1146,28 @@ def read_tags(source: str | os.PathLike[str] | bytes) -> dict[str, typing.Any]:
         AudioError: it is no audio.
         LimitError: it is too large.
         OSError: the file system refused.
+    """
+
+def relight_song(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    lights: collections.abc.Mapping[
+        tuple[str, str], collections.abc.Mapping[str, collections.abc.Mapping[str, numpy.typing.ArrayLike]]
+    ],
+) -> None:
+    """
+    Writes a pack again with other lights in some of its levels; everything else stays as it is.
+
+    Args:
+        path: the pack to read.
+        out: ends in `.zip` for an archive, which replaces one of that name; anything else is a folder, new or empty.
+        lights: by characteristic and difficulty the groups `lights` and `boosts`, as `Difficulty.from_arrays` takes them.
+
+    Raises:
+        MapError: as `load_song`.
+        ConfigError: a level that is not there, cannot be read or shares its file; another group; a column that does not fit.
+        FileExistsError: the folder exists and is not empty.
+        OSError: the file system refused; nothing is left half-written.
     """
 
 def save_song(

@@ -357,3 +357,20 @@ def train(output: Output, data: Path, run: Path, engine: str) -> ExitCode:
     document = work(data, run, engine=engine)
     output.result(document, lambda: report.trained(output, document))
     return ExitCode.OK
+
+
+@command
+@_map_argument
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--keep", is_flag=True, help="Light only the difficulties that are dark.")
+@click.option("--seed", type=int, default=0, help="Another number gives another show.")
+def light(output: Output, map: Path, out: Path, keep: bool, seed: int) -> ExitCode:  # noqa: A002
+    """Write the level MAP again as OUT with a light show for every difficulty; all else stays as it is.
+
+    OUT becomes a zip if its name ends in .zip, else a folder; nothing is overwritten.
+    """
+    from beatweaver import lighting, report
+
+    document = lighting.light_pack(map, out, only_dark=keep, seed=seed)
+    output.result(document, lambda: report.lit(output, document))
+    return ExitCode.OK

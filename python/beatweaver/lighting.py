@@ -7,20 +7,24 @@ and a drop turns on the second colours. Only basic events, which every stage wit
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beatweaver import _native
 from beatweaver.timing import SLOTS_PER_BEAT, Grid
 
 if TYPE_CHECKING:
     from beatweaver._native import Difficulty, Song
     from beatweaver.structure import Plan, Sound
 
-__all__ = ["DARK", "LIGHT_KINDS", "is_dark", "light", "light_level", "light_song"]
+__all__ = ["DARK", "LIGHT_KINDS", "is_dark", "light", "light_level", "light_pack", "light_song"]
 
 F64 = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -415,3 +419,40 @@ def light_song(song: Song, *, only_dark: bool = False, seed: int = 0) -> dict[tu
         for level in song.difficulties
         if not only_dark or is_dark(level)
     }
+
+
+def light_pack(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, only_dark: bool = False, seed: int = 0
+) -> dict[str, Any]:
+    """Write the pack `path` again as `out` with light shows of our own; all else stays as it is.
+
+    Args:
+        path: a folder, a zip, or an Info file.
+        out: ends in `.zip` for an archive, anything else is a folder; new, or an empty folder.
+        only_dark: leave the levels that have lights.
+        seed: another seed gives another show.
+
+    Returns:
+        The document that `beatweaver light --json` prints: the levels that got lights.
+
+    Raises:
+        MapError: no level there.
+        ConfigError: a level whose file cannot hold lights.
+        FileExistsError: `out` is a file, or a folder that is not empty.
+        OSError: the file system refused; nothing is left half-written.
+    """
+    if Path(out).is_file():
+        raise FileExistsError(
+            errno.EEXIST, "the file exists and would be overwritten; choose another name or remove it first", str(out)
+        )
+    shows = light_song(_native.load_song(path), only_dark=only_dark, seed=seed)
+    _native.relight_song(path, out, shows)
+    rows = [
+        {
+            "characteristic": mode,
+            "difficulty": name,
+            "light_events": sum(len(show[group]["beat"]) for group in ("lights", "boosts")),
+        }
+        for (mode, name), show in shows.items()
+    ]
+    return {"out": str(out), "difficulties": rows}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from beatweaver.console import Output
     from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
 
-__all__ = ["checked", "converted", "demo", "generated", "inspected", "processed", "timed", "trained"]
+__all__ = ["checked", "converted", "demo", "generated", "inspected", "lit", "processed", "timed", "trained"]
 
 # The mod that makes a level of this category.
 MODS = {
@@ -348,3 +348,17 @@ def trained(output: Output, document: Mapping[str, Any]) -> None:
     best = document["best"]
     output.line(f"{best['value']:,.0f} {best['metric']} in {document['seconds']:.1f} s")
     output.line(document["weights"])
+
+
+def lit(output: Output, document: Mapping[str, Any]) -> None:
+    """Show which difficulties `light` lit."""
+    for row in document["difficulties"]:
+        name = row["difficulty"].replace("Plus", "+")
+        output.line(f"{_mode(row['characteristic'])}{name}: {row['light_events']} light events")
+    if not document["difficulties"]:
+        output.line("every difficulty has lights already; the level was copied as it is")
+    output.line(document["out"])
+
+
+def _mode(characteristic: str) -> str:
+    return "" if characteristic == "Standard" else f"{characteristic} "

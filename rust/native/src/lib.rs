@@ -27,7 +27,8 @@ mod _native {
     use super::info::build_info;
     #[pymodule_export]
     use super::map::{
-        Difficulty, Song, TempoMap, align, check_rules, check_song, convert_song, load_song, load_song_bytes, save_song,
+        Difficulty, Song, TempoMap, align, check_rules, check_song, convert_song, load_song, load_song_bytes,
+        relight_song, save_song,
     };
     #[pymodule_export]
     use super::play::{PlayState, play_facts, play_presets, play_rules};

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -963,6 +964,49 @@ pub(crate) fn convert_song(
         Ok((lost, unread))
     })?;
     losses(py, &lost, &unread)
+}
+
+/// Writes a pack again with other lights in some of its levels; everything else stays as it is.
+///
+/// Args:
+///     path: the pack to read.
+///     out: ends in `.zip` for an archive, which replaces one of that name; anything else is a folder, new or empty.
+///     lights: by characteristic and difficulty the groups `lights` and `boosts`, as `Difficulty.from_arrays` takes them.
+///
+/// Raises:
+///     MapError: as `load_song`.
+///     ConfigError: a level that is not there, cannot be read or shares its file; another group; a column that does not fit.
+///     FileExistsError: the folder exists and is not empty.
+///     OSError: the file system refused; nothing is left half-written.
+#[pyfunction]
+#[pyo3(signature = (
+    path: "str | os.PathLike[str]", out: "str | os.PathLike[str]",
+    lights: "collections.abc.Mapping[tuple[str, str], collections.abc.Mapping[str, collections.abc.Mapping[str, numpy.typing.ArrayLike]]]"
+) -> "None")]
+pub(crate) fn relight_song(
+    py: Python<'_>,
+    path: PathBuf,
+    out: PathBuf,
+    lights: BTreeMap<(String, String), Bound<'_, PyDict>>,
+) -> PyResult<()> {
+    let mut levels = Vec::new();
+    for ((characteristic, difficulty), groups) in lights {
+        for key in groups.keys() {
+            let key: String = key.extract()?;
+            if key != "lights" && key != "boosts" {
+                let problem = format!("found the group {key:?}, expected lights and boosts");
+                return Err(to_python(py, &Error::Spec { field: "lights".into(), problem }));
+            }
+        }
+        levels.push((characteristic, difficulty, crate::rows::level(py, Some(&groups))?));
+    }
+    door::run(py, 0, move || {
+        let limits = Limits::default();
+        let pack = Pack::open(&path, &limits)?;
+        let files = core_map::Song::read(&pack, &limits)?.relit(&pack, &levels)?;
+        let files: Vec<(String, Cow<[u8]>)> = files.into_iter().map(|(n, b)| (n, Cow::Owned(b))).collect();
+        write_pack(&out, &files)
+    })
 }
 
 /// Would BeatSaver take it, do its files say what the format allows, and, if a preset is named, does it play well?

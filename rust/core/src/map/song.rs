@@ -128,6 +128,9 @@ pub struct Song {
     pub key: [u8; 32],
 }
 
+/// Type of the speed of the right lasers, the last one that every stage knows.
+const LAST_BASIC_EVENT: i32 = 13;
+
 impl Song {
     /// Reads a pack. A level that cannot be read stays in `levels` with its error.
     ///
@@ -227,6 +230,56 @@ impl Song {
         }
         let is_made = |name: &str| made.iter().any(|m| m.eq_ignore_ascii_case(name));
         pack.names().filter(|n| !is_made(n)).map(str::to_owned).collect()
+    }
+
+    /// The files of `pack`, which this song was read from, with other lights in some levels: by characteristic and
+    /// difficulty, a level whose `lights` and `boosts` are taken. Everything else of the level keeps its version and its
+    /// extras, every other file its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] for a level that is not there or cannot be read, that shares its file with another, or that has no
+    /// file for lights; [`Error::Io`] and [`Error::Zip`] of the pack.
+    pub fn relit(&self, pack: &Pack, lights: &[(String, String, Difficulty)]) -> Result<Files> {
+        let mut files = Files::new();
+        for name in pack.names() {
+            files.push((name.to_owned(), pack.read(name)?));
+        }
+        for (characteristic, difficulty, new) in lights {
+            let refuse = |problem: String| {
+                Err(Error::Spec { field: format!("lights of {characteristic} {difficulty}"), problem })
+            };
+            let own = |l: &&Level| l.info.characteristic == *characteristic && l.info.difficulty == *difficulty;
+            let Some(level) = self.levels.iter().find(own) else {
+                return refuse("found no such level, expected one of the pack's".into());
+            };
+            let file = &level.info.file;
+            if self.levels.iter().filter(|l| l.info.file.eq_ignore_ascii_case(file)).count() > 1 {
+                return refuse(format!("several levels share the file {file}; give each its own"));
+            }
+            let mut d = match &level.level {
+                Ok(d) => d.clone(),
+                Err(error) => return refuse(format!("the level cannot be read: {error}")),
+            };
+            if self.info.version.major < 2 || (d.version.major == 4 && level.info.lightshow_file.is_empty()) {
+                return refuse(
+                    "the pack has no place for them; write it in another version first, with `convert`".into(),
+                );
+            }
+            // Beyond these types events move what only some stages have.
+            d.lights.retain(|light| light.kind > LAST_BASIC_EVENT);
+            d.lights.extend(new.lights.iter().cloned());
+            d.boosts = new.boosts.clone();
+            d.sort();
+            let (beatmap, lightshow, _) = d.write(d.version.major.max(2))?;
+            let changed = [(file, Some(beatmap)), (&level.info.lightshow_file, lightshow)];
+            for (name, bytes) in changed.into_iter().filter_map(|(name, bytes)| bytes.map(|bytes| (name, bytes))) {
+                match files.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+                    Some(known) => known.1 = bytes,
+                    None => files.push((name.clone(), bytes)),
+                }
+            }
+        }
+        Ok(files)
     }
 
     /// The clock of one level: its own tempo events, or for version 4 the regions of the audio data.
