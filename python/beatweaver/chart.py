@@ -80,7 +80,7 @@ def draw(
         to_s = max(float(table["time"][-1]) + 2.0 if len(table["time"]) else 0.0, from_s + 1.0)
     if not 0 <= from_s < to_s <= _SECONDS_MAX:
         raise ConfigError(
-            f"found the span {from_s:g} to {to_s:g} s, expected a beginning before its end, from 0 to {_SECONDS_MAX:g} s",
+            f"found the span {from_s:g} to {to_s:g} s, expected a beginning before its end, to {_SECONDS_MAX:g} s",
             where="span",
         )
     heard = _heard(song, level, path)

@@ -49,8 +49,10 @@ __all__ = [
     "onset_scores",
     "onset_shift",
     "peak_rate",
+    "peak_share",
     "rank_correlation",
     "style_agreement",
+    "variation",
 ]
 
 F64 = NDArray[np.float64]
@@ -103,8 +105,8 @@ def onset_shift(reference_s: F64, found_s: F64, *, window_s: float = 0.02, reach
     counts = np.array([matched_onsets(reference_s, found_s - step, window_s) for step in steps])
     best = np.flatnonzero(counts == counts.max(initial=0))
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
-    middles = [float(steps[run].mean()) for run in runs]
-    return min(middles, key=abs)
+    middles = [round(float(steps[run].mean()), 6) for run in runs]
+    return min(middles, key=abs) + 0.0  # no -0.0
 
 
 def js_divergence(p: ArrayLike, q: ArrayLike) -> float:
@@ -189,6 +191,23 @@ def peak_rate(time_s: F64, window_s: float = 4.0) -> float:
         return 0.0
     ahead = np.searchsorted(time_s, time_s + window_s, side="left") - np.arange(len(time_s))
     return float(ahead.max()) / window_s
+
+
+def variation(time_s: F64, span_s: float = 4.0) -> float | None:
+    """Standard deviation of the notes in whole spans of `span_s` seconds from the first on, against their mean."""
+    spans = int(np.ptp(time_s) / span_s) if len(time_s) else 0
+    if spans < 2:
+        return None
+    count = np.bincount(((time_s - time_s[0]) / span_s).astype(np.int64))[:spans]
+    return float(count.std() / count.mean())
+
+
+def peak_share(flags: NDArray[np.bool_], width: int) -> float | None:
+    """Highest share of True in any `width` in a row; None with fewer."""
+    if len(flags) < width:
+        return None
+    sums = np.cumsum(np.concatenate([[0], flags]))
+    return float((sums[width:] - sums[:-width]).max()) / width
 
 
 def correlation(x: F64, y: F64) -> float | None:
@@ -293,6 +312,7 @@ METRICS: Final[Mapping[str, Metric]] = (
         nps=("1/s", "notes per second between the first and the last note"),
         nps_error=("%", "by how much the density misses what was asked"),
         nps_peak_4s=("1/s", "notes per second in the densest four seconds"),
+        density_variation=("", "standard deviation of the notes in spans of four seconds, against their mean"),
     )
     | _metrics(
         "playability",
@@ -313,6 +333,8 @@ METRICS: Final[Mapping[str, Metric]] = (
     | _metrics(
         "style",
         doubles=("", "share of onsets with both hands"),
+        doubles_alike=("", "share of those with equal or mirrored cuts"),
+        doubles_level=("", "share of those in one row"),
         dots=("", "share of notes without direction"),
         diagonals=("", "share of notes cut diagonally"),
         verticals=("", "share of notes cut up or down"),
@@ -320,6 +342,8 @@ METRICS: Final[Mapping[str, Metric]] = (
         middle_row=("", "share of notes in the middle row"),
         outer_columns=("", "share of notes in the outermost columns"),
         crossovers=("", "share of swings with the hand on the other side"),
+        crossed_peak=("", "highest share of notes on the other hand's side in any 16 notes"),
+        column_jumps=("", "share of a hand's notes two columns or more from its last"),
         same_hand=("", "share of single notes after one of the same hand"),
         streams=("", "share of onsets in runs of six or more even ones, 0.25 s apart or less"),
         state_stays=("", "share of a hand's notes like the one before"),
@@ -451,8 +475,10 @@ def _style(level: _Level) -> dict[str, float | None]:
             streamed[run[0] : run[-1] + 3] = True
     stays: list[bool] = []
     returns: list[bool] = []
+    jumps: list[bool] = []
     for hand in (0, 1):
         state = level.state[level.hand == hand]
+        jumps += (np.abs(np.diff(level.x[level.hand == hand])) >= 2).tolist()
         stays += (state[1:] == state[:-1]).tolist()
         returns += (state[2:] == state[:-2]).tolist()
     apart = []
@@ -464,8 +490,15 @@ def _style(level: _Level) -> dict[str, float | None]:
         if slot != following and len(last) == 2:
             apart.append(last[1] - last[0])
     distance = level.facts["distance"]
+    rows = [np.flatnonzero(level.hand == hand) for hand in (0, 1)]
+    _, one, other = np.intersect1d(level.slot[rows[0]], level.slot[rows[1]], return_indices=True)
+    left, right = rows[0][one], rows[1][other]
+    mirrored = notes.MIRROR[level.state[left]] % 9
+    crossed = (level.x >= 2) != (level.hand == 1)
     return {
         "doubles": _mean(hands == 3),
+        "doubles_alike": _mean((level.cut[left] == level.cut[right]) | (mirrored == level.cut[right])),
+        "doubles_level": _mean(level.y[left] == level.y[right]),
         "dots": _mean(level.cut == 8),
         "diagonals": _mean((level.cut >= 4) & (level.cut < 8)),
         "verticals": _mean(level.cut < 2),
@@ -473,6 +506,8 @@ def _style(level: _Level) -> dict[str, float | None]:
         "middle_row": _mean(level.y == 1),
         "outer_columns": _mean((level.x == 0) | (level.x == 3)),
         "crossovers": _mean(level.facts["crossover"]),
+        "crossed_peak": peak_share(crossed, 16),
+        "column_jumps": _mean(jumps),
         "same_hand": _mean((hands[1:] == hands[:-1])[after]),
         "streams": _mean(streamed),
         "state_stays": _mean(stays),
@@ -494,6 +529,7 @@ def _measured(level: _Level, counts: Mapping[str, int], others: Mapping[str, F64
     out: dict[str, float | None] = {
         "nps": total / played_s if played_s else 0.0,
         "nps_peak_4s": peak_rate(level.time_s),
+        "density_variation": variation(level.time_s),
         "errors_per_1000": 1000.0 * counts.get("error", 0) / max(total, 1),
         "warnings_per_1000": 1000.0 * counts.get("warning", 0) / max(total, 1),
         "parity_breaks_per_1000": _per_1000(level.facts["wrist_flow"] == 2),
@@ -1038,8 +1074,9 @@ def _page(document: Mapping[str, Any]) -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>BeatWeaver: evaluation</title>",
         f"<style>{_STYLESHEET}</style><h1>Generated beside human levels</h1>",
-        f"<p>Split {html.escape(document['split'])}, engine {html.escape(document['engine'])}, {document['songs']} songs,",
-        f"{document['levels']} levels, {document['date']}, commit {html.escape(str(document['commit']))}.</p>",
+        f"<p>Split {html.escape(document['split'])}, engine {html.escape(document['engine'])},",
+        f"{document['songs']} songs, {document['levels']} levels, {document['date']},",
+        f"commit {html.escape(str(document['commit']))}.</p>",
         "<p class=key>Grey: the middle half of the human levels, with their median. Blue: generated on the estimated",
         "grid, with its 95 % interval over songs. Green: on the true grid. Red: the best floor.</p>",
     ]
