@@ -256,6 +256,9 @@ def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfi
     onsets = {name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()}
     plan = structure.plan(sound, config.difficulties, wanted, onsets=onsets)
     levels = _compose(sound, plan, config, end_s)
+    dressed: Mapping[str, Mapping[str, Any]] = {
+        name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()
+    }
     return {
         name: Draft(
             difficulty=_native.Difficulty.from_arrays(
@@ -263,7 +266,7 @@ def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfi
                 bpm=grid.bpm,
                 njs=level.njs,
                 spawn_offset_beats=level.spawn_offset_beats,
-                **_dress(level, sound, plan, name, config, end_s),
+                **dressed[name],
             ),
             sound=sound,
             pad_s=pad_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import corpora
 import numpy as np
@@ -14,14 +15,14 @@ from beatweaver import _native, chart
 from beatweaver.errors import ConfigError, MapError, MissingExtraError
 
 
-def _pixels(path: Path) -> np.ndarray:
+def _pixels(path: Path) -> Any:
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         return np.asarray(picture.convert("RGB")).astype(int)
 
 
 def test_a_picture_has_the_size_it_says_and_shows_the_level(tmp_path: Path) -> None:
-    added = {
+    added: dict[str, Any] = {
         "bombs": {"beat": [9.0, 17.0], "x": [0, 3]},
         "obstacles": {"beat": [12.0, 20.0], "duration_beats": [2, 1], "x": [0, 3], "width": [1, 1], "height": [5, 5]},
         "arcs": {"beat": [24.0], "tail_beat": [26.0], "x": [1], "tail_x": [2], "cut": [1], "tail_cut": [0]},
@@ -42,18 +43,22 @@ def test_a_picture_has_the_size_it_says_and_shows_the_level(tmp_path: Path) -> N
 
 
 def test_every_note_is_drawn_in_its_hands_colour(tmp_path: Path) -> None:
-    one = {"beat": [8.0], "x": [1], "y": [1], "cut": [8]}
     shares = []
     for count, color in ((1, 0), (4, 0), (4, 1)):
-        columns = {name: value * count for name, value in one.items()} | {"color": [color] * count}
-        columns["beat"] = [8.0 + k for k in range(count)]
+        columns = {
+            "beat": [8.0 + k for k in range(count)],
+            "x": [1.0] * count,
+            "y": [1.0] * count,
+            "cut": [8.0] * count,
+            "color": [float(color)] * count,
+        }
         level = _native.Difficulty.from_arrays(name="Expert", bpm=120.0, notes=columns)
         pack = corpora.save(tmp_path / f"{count}{color}.zip", 0, levels=[level])
         chart.draw(pack, tmp_path / "out.png", from_s=0, to_s=8)
         pixels = _pixels(tmp_path / "out.png")
         red = (pixels[..., 0] > 180) & (pixels[..., 1] < 80) & (pixels[..., 2] < 90)
-        blue = (pixels[..., 0] < 80) & (pixels[..., 2] > 180)
-        shares.append((int(red.sum()), int(blue.sum())))
+        is_blue = (pixels[..., 0] < 80) & (pixels[..., 2] > 180)
+        shares.append((int(red.sum()), int(is_blue.sum())))
     (red1, blue1), (red4, blue4), (no_red, blue) = shares
     assert red1 > 10 and blue1 == 0 and blue4 == 0 and no_red == 0
     assert red4 == pytest.approx(4 * red1, rel=0.2)

@@ -28,7 +28,8 @@ counts = st.lists(st.integers(0, 50), min_size=2, max_size=12)
 
 def test_f1_by_hand() -> None:
     f1, precision, recall = evaluate.onset_scores([1.0, 2.0, 3.0, 4.0], [1.04, 2.06, 3.0], 0.05)
-    assert (precision, recall) == (pytest.approx(2 / 3), pytest.approx(2 / 4))
+    assert precision == pytest.approx(2 / 3)
+    assert recall == pytest.approx(2 / 4)
     assert f1 == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
     assert evaluate.onset_scores([1.0], [1.01, 1.02], 0.05) == pytest.approx((2 / 3, 0.5, 1.0))
     assert evaluate.onset_scores([], [], 0.05) == (1.0, 1.0, 1.0)
@@ -149,11 +150,13 @@ def test_rank_correlation_is_scipys(rows: list[tuple[int, int]]) -> None:
 
 def test_style_of_equal_levels_agrees_and_of_even_ones_does_not_spread() -> None:
     human = np.random.default_rng(0).random((12, 5))
-    assert evaluate.style_agreement(human, human) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert list(evaluate.style_agreement(human, human)) == pytest.approx([1.0, 1.0])
     spread, agree = evaluate.style_agreement(0.5 + 0.1 * (human - 0.5), human)
     assert spread == pytest.approx(0.1)
     assert agree == pytest.approx(1.0)
-    assert evaluate.style_agreement(np.full((12, 5), 0.3), human) == (pytest.approx(0.0), None)
+    spread, agree = evaluate.style_agreement(np.full((12, 5), 0.3), human)
+    assert spread == pytest.approx(0.0)
+    assert agree is None
     assert evaluate.style_agreement(human[:2], human[:2]) == (None, None)
 
 
@@ -225,15 +228,21 @@ def test_why_levels_are_left_out_is_counted(tmp_path: Path) -> None:
     """No audio, few notes, notes on no grid, a change of tempo: each is named."""
     folder = corpora.save(tmp_path / "silent", 1, levels=[corpora.level(1, "Expert")])
     (folder / "song.egg").unlink()
-    few = {"beat": [4.0 + k for k in range(20)], "x": [1] * 20, "cut": [k % 2 for k in range(20)]}
+    few: dict[str, Any] = {"beat": [4.0 + k for k in range(20)], "x": [1] * 20, "cut": [k % 2 for k in range(20)]}
     corpora.save(tmp_path / "few.zip", 2, levels=[_native.Difficulty.from_arrays(name="Expert", bpm=120, notes=few)])
     draw = np.random.default_rng(0)
-    loose = {"beat": np.sort(draw.uniform(4, 60, 100)), "x": [1] * 100, "cut": [k % 2 for k in range(100)]}
+    loose: dict[str, Any] = {
+        "beat": np.sort(draw.uniform(4, 60, 100)),
+        "x": [1] * 100,
+        "cut": [k % 2 for k in range(100)],
+    }
     corpora.save(tmp_path / "no.zip", 4, levels=[_native.Difficulty.from_arrays(name="Expert", bpm=120, notes=loose)])
     changing = corpora.level(5, "Expert", tempo={"beat": [16.0], "bpm": [140.0]})
     corpora.save(tmp_path / "tempo.zip", 5, levels=[changing])
+    corpora.broken(tmp_path / "broken.zip")
     with pytest.raises(ConfigError, match="that can be measured") as caught:
         evaluate.evaluate(tmp_path, split="all")
+    assert "1 cannot be read" in str(caught.value)
     for reason in ("1 without audio", "1 with fewer than 50 notes", "1 with notes on no grid", "1 with tempo changes"):
         assert reason in str(caught.value)
 
