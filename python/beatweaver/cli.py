@@ -258,9 +258,7 @@ def process(
 @command
 @click.argument("songs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SONG...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for the levels, or one name ending in .zip.")
-@click.option(
-    "--install", type=click.Path(path_type=Path), metavar="DIR", help="Put levels as folders into CustomLevels."
-)
+@click.option("--install", type=click.Path(path_type=Path), metavar="DIR", help="Put levels as folders into CustomLevels.")
 @click.option("-d", "--difficulty", "difficulties", multiple=True, help="A difficulty to make; may be given again.")
 @click.option("--nps", type=float, help="Notes per second of the hardest difficulty.")
 @click.option("--engine", metavar="auto|classic", help="What places the notes.")

@@ -306,13 +306,7 @@ def generated(output: Output, document: Mapping[str, Any]) -> None:
             output.line(f"  failed: {result['error']['message']}", style="bold red")
             continue
         timing = result["timing"]
-        sure = (
-            "sure"
-            if timing["confidence"] >= SURE[0]
-            else "fairly sure"
-            if timing["confidence"] >= SURE[1]
-            else "not sure"
-        )
+        sure = "sure" if timing["confidence"] >= SURE[0] else "fairly sure" if timing["confidence"] >= SURE[1] else "not sure"
         output.line(f"  {timing['bpm']:g} BPM ({sure}), {sum(result['seconds'].values()):.1f} s of work")
         if timing["confidence"] < SURE[1]:
             output.line("  if the notes miss the beat, say the tempo with --bpm; `beatweaver timing` shows the choices")
@@ -331,18 +325,7 @@ def generated(output: Output, document: Mapping[str, Any]) -> None:
             )
             for row in result["difficulties"]
         ]
-        head = (
-            "difficulty",
-            "notes",
-            "notes/s",
-            "asked",
-            "bombs",
-            "walls",
-            "arcs+chains",
-            "lights",
-            "parity",
-            "warnings",
-        )
+        head = ("difficulty", "notes", "notes/s", "asked", "bombs", "walls", "arcs+chains", "lights", "parity", "warnings")
         output.table(head, rows)
         for finding in result["findings"][:MESSAGES_SHOWN]:
             output.line(f"  error in {finding['difficulty']}: {finding['message']}", style="bold red")
