@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from beatweaver import _native
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Prepared", "Tags", "encode", "prepare", "read_tags"]
+__all__ = ["Prepared", "Tags", "encode", "prepare", "read_tags", "song_bytes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,3 +112,15 @@ def read_tags(song: str | os.PathLike[str] | bytes) -> Tags:
         OSError: the file system refused.
     """
     return Tags(**_native.read_tags(song))
+
+
+def song_bytes(pack: Path, name: str) -> bytes | None:
+    """The audio file `name` of a pack (a folder, a zip or an Info file); None if it is not there."""
+    if pack.is_file() and not zipfile.is_zipfile(pack):
+        pack = pack.parent
+    if pack.is_dir():
+        found = [path for path in sorted(pack.iterdir()) if path.name.lower() == name.lower()]
+        return found[0].read_bytes() if found else None
+    with zipfile.ZipFile(pack) as archive:
+        members = [member for member in archive.namelist() if f"/{member}".lower().endswith(f"/{name}".lower())]
+        return archive.read(min(members, key=len)) if members else None

@@ -360,6 +360,55 @@ def train(output: Output, data: Path, run: Path, engine: str) -> ExitCode:
 
 
 @command
+@click.argument("raw", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test", "all"]),
+    required=True,
+    help="Which share of the songs, as a manifest.json in or beside RAW names them.",
+)
+@click.option("--engine", type=click.Choice(["classic"]), default="classic", help="What places the notes.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the generated levels.")
+@click.option("--songs", type=click.IntRange(min=1), metavar="N", help="Only the first N songs.")
+@click.option(
+    "-d", "--difficulty", "difficulties", multiple=True, help="A difficulty to measure; default Expert and ExpertPlus."
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for tables, a page with plots, the history.")
+def evaluate(
+    output: Output,
+    raw: Path,
+    split: str,
+    engine: str,
+    seed: int,
+    songs: int | None,
+    difficulties: tuple[str, ...],
+    out: Path | None,
+) -> ExitCode:
+    """Measure generated levels beside the human levels of the same songs in the folder RAW, and beside floors.
+
+    Every level is generated twice: on the beats that its people used, and on those that are found in the sound. With
+    --out a later run of the same settings shows what changed.
+    """
+    from beatweaver import report
+    from beatweaver.evaluate import DIFFICULTIES
+    from beatweaver.evaluate import evaluate as run
+
+    with output.progress("levels") as advance:
+        document = run(
+            raw,
+            split=split,
+            engine=cast("Literal['classic']", engine),
+            seed=seed,
+            songs=songs,
+            difficulties=difficulties or DIFFICULTIES,
+            out=out,
+            progress=advance,
+        )
+    output.result(document, lambda: report.evaluated(output, document))
+    return ExitCode.OK
+
+
+@command
 @_map_argument
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--keep", is_flag=True, help="Light only the difficulties that are dark.")
@@ -373,4 +422,29 @@ def light(output: Output, map: Path, out: Path, keep: bool, seed: int) -> ExitCo
 
     document = lighting.light_pack(map, out, only_dark=keep, seed=seed)
     output.result(document, lambda: report.lit(output, document))
+    return ExitCode.OK
+
+
+@command
+@_map_argument
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The PNG file.")
+@click.option("-d", "--difficulty", help="Which one; the hardest if not given.")
+@click.option("--from", "from_s", type=float, default=0.0, help="First second that is drawn.")
+@click.option("--to", "to_s", type=float, help="Last second that is drawn.")
+def plot(
+    output: Output,
+    map: Path,  # noqa: A002
+    out: Path,
+    difficulty: str | None,
+    from_s: float,
+    to_s: float | None,
+) -> ExitCode:
+    """Draw a difficulty of the level MAP: its notes in lanes over the sound, sections, density, findings."""
+    from beatweaver import chart
+
+    document = chart.draw(map, out, difficulty=difficulty, from_s=from_s, to_s=to_s)
+    output.result(
+        document,
+        lambda: output.line(f"{document['out']}: {document['difficulty']}, {document['width']} x {document['height']}"),
+    )
     return ExitCode.OK

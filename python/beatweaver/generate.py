@@ -27,9 +27,11 @@ from beatweaver.config import RANKS
 from beatweaver.errors import AudioError, ConfigError, LimitError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from beatweaver.config import GenerateConfig
 
-__all__ = ["STAGES", "generate", "generate_all", "make_demo"]
+__all__ = ["STAGES", "Draft", "draft", "generate", "generate_all", "make_demo"]
 
 STAGES: Final = ("prepare", "listen", "compose", "dress", "write")
 _FIRST_S: Final = 2.0
@@ -226,6 +228,60 @@ def make_demo(
     song = out / "BeatWeaver - Demo.ogg"
     _write_atomic(song, demo.compose(seed=config.seed).ogg())
     return generate_all([song], config, out=out, progress=progress)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A level that is not written anywhere."""
+
+    difficulty: _native.Difficulty
+    """All its objects; time 0 is that of the level."""
+    sound: structure.Sound
+    """The song as it was heard, on the grid of the level."""
+    pad_s: float
+    """Silence before the song: a time of the level less a time of the song."""
+    left_out: int
+    """Notes of the rhythm for which no state was allowed."""
+    refused: int
+    """Draws that a mask took away: what would have been a violation."""
+
+
+def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfig) -> dict[str, Draft]:
+    """What `generate` places for a song, by difficulty, without a file of song or pack.
+
+    Args:
+        samples: the song, mono at the rate of `timing.TimingConfig`.
+        grid: its beats, as `timing.estimate_grid` finds them.
+        config: what to make; the format does not matter.
+    """
+    timed = timing.TimingConfig()
+    pad_s, grid = _from_zero(grid)
+    padded = np.concatenate([np.zeros(round(pad_s * timed.sample_rate_hz), dtype=np.float32), samples])
+    end_s = len(padded) / timed.sample_rate_hz
+    sound = structure.listen(timing.onset_envelope(padded, config=timed), grid)
+    wanted = _wanted(config)
+    onsets = {name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()}
+    plan = structure.plan(sound, config.difficulties, wanted, onsets=onsets)
+    levels = _compose(sound, plan, config, end_s, notes.shipped())
+    dressed: Mapping[str, Mapping[str, Any]] = {
+        name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()
+    }
+    return {
+        name: Draft(
+            difficulty=_native.Difficulty.from_arrays(
+                name=name,
+                bpm=grid.bpm,
+                njs=level.njs,
+                spawn_offset_beats=level.spawn_offset_beats,
+                **dressed[name],
+            ),
+            sound=sound,
+            pad_s=pad_s,
+            left_out=level.placed.left_out,
+            refused=level.placed.refused,
+        )
+        for name, level in levels.items()
+    }
 
 
 def _target(song: Path, out: Path | None, install: Path | None, taken: set[Path]) -> Path:

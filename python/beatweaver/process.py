@@ -24,7 +24,7 @@ from beatweaver.errors import MapError
 if TYPE_CHECKING:
     from beatweaver.config import ProcessConfig
 
-__all__ = ["SPLITS", "process"]
+__all__ = ["SPLITS", "named_splits", "process"]
 
 SPLITS: Final = ("train", "val", "test")
 """Names of the shares of `ProcessConfig.splits`, in order."""
@@ -68,7 +68,7 @@ def process(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    splits = _named_splits(raw)
+    splits = named_splits(raw)
     scores = _scores(raw)
     spec = {key: value for key, value in json.loads(config.canonical()).items() if key not in ("splits", "threads")}
     columns = _native.process(
@@ -104,8 +104,12 @@ def _json_beside(raw: Path, name: str) -> tuple[Path, Any] | None:
     return None
 
 
-def _named_splits(raw: Path) -> dict[str, str]:
-    """Splits by pack path below `raw`, where a manifest names them."""
+def named_splits(raw: Path) -> dict[str, str]:
+    """Splits by pack path below `raw` (with slashes), where a manifest in or beside it names them; else none.
+
+    Raises:
+        MapError: the manifest is no JSON, or names a split that there is not.
+    """
     found = _json_beside(raw, MANIFEST)
     if found is None:
         return {}

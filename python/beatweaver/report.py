@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from beatweaver.console import Output
     from beatweaver.maps import Checked, Converted, Finding, Inspected, Level, Oddity, Region, Severity
 
-__all__ = ["checked", "converted", "demo", "generated", "inspected", "lit", "processed", "timed", "trained"]
+__all__ = [
+    "checked",
+    "converted",
+    "demo",
+    "evaluated",
+    "generated",
+    "inspected",
+    "lit",
+    "processed",
+    "timed",
+    "trained",
+]
 
 # The mod that makes a level of this category.
 MODS = {
@@ -362,3 +373,70 @@ def lit(output: Output, document: Mapping[str, Any]) -> None:
 
 def _mode(characteristic: str) -> str:
     return "" if characteristic == "Standard" else f"{characteristic} "
+
+
+def evaluated(output: Output, document: Mapping[str, Any]) -> None:
+    """Show what `evaluate` measured: every metric beside the human range and the floor."""
+    from beatweaver.evaluate import METRICS
+
+    output.line(
+        f"split {document['split']}, engine {document['engine']}: {_plural(document['songs'], 'song')}, "
+        f"{_plural(document['levels'], 'level')}, {document['seconds']:.0f} s"
+    )
+    for reason, count in document["skipped"].items():
+        output.line(f"left out: {_plural(count, 'level')} {reason}", style="dim")
+    before = document.get("previous")
+    if before:
+        output.line(f"change: since the run of {before['date']}, commit {before['commit']}")
+    metrics = document["metrics"]
+    rows = []
+    group = ""
+    for name, metric in METRICS.items():
+        one, other = metrics[name], metrics[f"{name}_true_grid"]
+        if metric.group != group:
+            group = metric.group
+            rows.append((group.upper(),) + ("",) * (7 if before else 6))
+        human = one["human"] or {}
+        row = (
+            "  " + name + (f" ({metric.unit})" if metric.unit else ""),
+            _number(one["value"]),
+            f"{_number(one['low'])} to {_number(one['high'])}" if one["low"] is not None else "",
+            _number(other["value"]),
+            " / ".join(_number(human[q]) for q in ("q25", "q50", "q75")) if human else "",
+            _number(one["floor"]),
+            _number(other["floor"]),
+        )
+        rows.append((*row, _number(one.get("change"), sign=True)) if before else row)
+    head = ["metric", "estimated grid", "95 %", "true grid", "human quartiles", "floor", "floor, true grid"]
+    head += ["change"] if before else []
+    output.table(head, rows, right=head[1:])
+    output.line()
+    floors = [(name.replace("_", " "), *map(_number, of.values())) for name, of in document["baselines"].items()]
+    output.table(("floor", "F1 20 ms", "F1 50 ms"), floors, right=("F1 20 ms", "F1 50 ms"))
+    output.line()
+    told = [
+        (row["rule"], row["severity"], *(f"{row[who]:.2f}" for who in ("estimated", "true", "human")))
+        for row in document["rules"]
+    ]
+    head = ["findings per 1,000 notes", "severity", "estimated grid", "true grid", "human"]
+    output.table(head, told, right=head[2:])
+    output.line()
+    levels = [
+        (
+            f"{_line(row['title'])}, {_level('Standard', row['difficulty'])}",
+            f"{row['bpm']:g}",
+            f"{row['bpm_estimated']:.2f}",
+            f"{row['phase_error_ms']:.0f}",
+            *(_number(row["metrics"][grid]["onset_f1_50"]) for grid in ("estimated", "true")),
+            *(f"{row['metrics']['true'][name]:.2f}" for name in ("nps_asked", "nps")),
+        )
+        for row in document["per_song"]
+    ]
+    head = ["level", "BPM", "estimated", "phase (ms)", "F1 50 ms", "on true grid", "notes/s asked", "got"]
+    output.table(head, levels, right=head[1:])
+
+
+def _number(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return ""
+    return f"{value:{'+' if sign else ''}.{3 if abs(value) < 10 else 1}f}"

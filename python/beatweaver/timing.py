@@ -39,6 +39,7 @@ __all__ = [
     "beat_features",
     "estimate_grid",
     "evened_flux",
+    "grid_of",
     "onset_envelope",
     "phase_columns",
     "phase_profile",
@@ -665,6 +666,23 @@ class Grid:
     def _line(self) -> tuple[F64, F64]:
         time_s, beats, bpm = np.array(self.regions, dtype=np.float64).T
         return np.append(time_s, time_s[-1] + 60.0 / bpm[-1]), np.append(beats, beats[-1] + 1.0)
+
+
+def grid_of(tempo: _native.TempoMap) -> Grid:
+    """The clock of a level, in four beats a bar, as a grid: what is known of beats without hearing the song."""
+    regions = tempo.regions
+    beats, bpms = regions["beat"], regions["bpm"]
+    rows = tuple(zip(tempo.seconds(beats).tolist(), beats.tolist(), bpms.tolist(), strict=True))
+    return Grid(
+        bpm=rows[0][2],
+        offset_s=rows[0][0],
+        metre=_METRES[0],
+        confidence=1.0,
+        regions=rows,
+        beats_s=np.zeros(0),
+        downbeats_s=np.zeros(0),
+        candidates=(),
+    )
 
 
 def estimate_grid(
