@@ -39,6 +39,10 @@ STATES: Final = 108
 GROUPS: Final = {"Easy": 0, "Normal": 0, "Hard": 1, "Expert": 2, "ExpertPlus": 2}
 """Difficulties whose patterns are counted together."""
 _GROUP_COUNT: Final = 3
+_CROSSED: Final = 0.6
+_CROSSED_AGAIN: Final = 0.75
+"""Weight of a state that crosses the hands, and how much less it weighs for each note that they are crossed: a chain of
+two states forgets that it is, people do not."""
 _STRAINED: Final = (0.02, 0.05, 0.15)
 """Weight of awkward states, by group."""
 _GAPS_BEATS: Final = (0.3, 0.6, 1.2)
@@ -57,6 +61,7 @@ def _mirrored() -> I64:
     return mirrored
 
 
+_COLUMN: Final = np.arange(STATES) // 27
 MIRROR: Final = _mirrored()
 """The state that the other hand has in a mirror."""
 
@@ -269,6 +274,8 @@ class _Composer:
         self.before = {LEFT: (_NONE, _NONE, -np.inf), RIGHT: (_NONE, _NONE, -np.inf)}
         self.mask = np.zeros(STATES, dtype=bool)
         self.refused = 0
+        self.crossed = 0
+        """Notes since the hands were last uncrossed."""
 
     def chances(self, hand: int, beat: float, beside: int | None) -> F64:
         """Chance of each state of a hand, before masks; `beside` is the other hand's state at the same time."""
@@ -302,6 +309,7 @@ class _Composer:
             else:
                 self.gentle.mask_beside(side, beat, beside, self.easy)
             chance = np.where(self.easy, chance, _STRAINED[self.group] * chance)
+        chance = chance * self.crossing(hand, beside)
         before = chance.sum()
         chance = np.where(self.mask, chance, 0.0)
         total = float(chance.sum())
@@ -309,6 +317,17 @@ class _Composer:
             return None
         self.refused += int(self.rng.random() > total / before)
         return int(np.searchsorted(np.cumsum(chance), self.rng.random() * total, side="right").clip(0, STATES - 1))
+
+    def crossing(self, hand: int, beside: int | None) -> F64:
+        """Weights of the states by whether they cross the hands, less the longer the hands are crossed already."""
+        last = self.before[LEFT + RIGHT - hand][1]
+        if beside is None and last == _NONE:
+            return np.ones(STATES)
+        # Chains keep states as the right hand's.
+        other = beside if beside is not None else last if hand == LEFT else int(MIRROR[last])
+        side = 1 if hand == LEFT else -1
+        over = side * (_COLUMN - _COLUMN[other]) > 0
+        return np.where(over, _CROSSED * _CROSSED_AGAIN ** min(self.crossed, 4), 1.0)
 
     def push(self, hand: int, beat: float, state: int) -> None:
         """Goes on by one note."""
@@ -318,6 +337,11 @@ class _Composer:
         own = state if hand == RIGHT else int(MIRROR[state])
         _, last, _ = self.before[hand]
         self.before[hand] = (last, own, beat)
+        other = self.before[LEFT + RIGHT - hand][1]
+        if other != _NONE:
+            # Both as the right hand's: crossed where they lie left of the middle together.
+            crossed = _COLUMN[own] + _COLUMN[other] < 3
+            self.crossed = self.crossed + 1 if crossed else 0
 
 
 def place(

@@ -40,6 +40,8 @@ _COPY_LOSS: Final = 0.1
 then repeat an earlier rhythm, as people's do (38 %), and F1 is as high as without."""
 _NEAR: Final = (1, 2, 3, 4, 6, 9, 12)
 """Distances in slots at which a slot is compared with its neighbours."""
+_SAME_HAND_BEATS: Final = (0.3, 0.6)
+"""Gaps at which a hand's chance to follow itself changes."""
 _ROUNDS: Final = 4
 """Times a rhythm is composed at most to come near the number of notes that is asked for."""
 _ALLOWED: Final = ((0, 3, 6, 9), (0, 2, 4, 6, 8, 10))
@@ -56,16 +58,16 @@ class Style:
     """Least time between notes of one hand."""
     doubles: float
     """Share of onsets that take both hands."""
-    same_hand: float
-    """Chance that a hand follows itself after a gap that allows it."""
+    same_hand: tuple[float, float, float]
+    """Chance that a hand follows itself after up to 0.3 beats, up to 0.6, and after more."""
 
 
 STYLES: Final[Mapping[str, Style]] = {
-    "Easy": Style(gap_s=0.37, hand_gap_s=0.55, doubles=0.12, same_hand=0.20),
-    "Normal": Style(gap_s=0.24, hand_gap_s=0.42, doubles=0.17, same_hand=0.25),
-    "Hard": Style(gap_s=0.155, hand_gap_s=0.3, doubles=0.20, same_hand=0.30),
-    "Expert": Style(gap_s=0.095, hand_gap_s=0.22, doubles=0.20, same_hand=0.33),
-    "ExpertPlus": Style(gap_s=0.07, hand_gap_s=0.18, doubles=0.18, same_hand=0.35),
+    "Easy": Style(gap_s=0.37, hand_gap_s=0.55, doubles=0.12, same_hand=(0.05, 0.1, 0.2)),
+    "Normal": Style(gap_s=0.24, hand_gap_s=0.42, doubles=0.17, same_hand=(0.05, 0.14, 0.24)),
+    "Hard": Style(gap_s=0.155, hand_gap_s=0.3, doubles=0.20, same_hand=(0.08, 0.17, 0.33)),
+    "Expert": Style(gap_s=0.095, hand_gap_s=0.22, doubles=0.20, same_hand=(0.1, 0.21, 0.37)),
+    "ExpertPlus": Style(gap_s=0.07, hand_gap_s=0.18, doubles=0.18, same_hand=(0.07, 0.25, 0.4)),
 }
 """Near the medians of human maps; the shortest gaps near their tenth percentile."""
 
@@ -323,6 +325,9 @@ def _copied(
             continue
         if not np.isfinite(odds[pattern]).all():
             continue
+        # The tempo may have changed since.
+        if (np.diff(slot_s[bar * width + pattern]) < gap_s - 1e-6).any():
+            continue
         if len(before) and slot_s[bar * width + pattern[0]] - slot_s[before[-1]] < gap_s - 1e-6:
             continue
         value = odds[pattern].mean() + _COPY_PER_LIKENESS * likeness[earlier]
@@ -349,25 +354,32 @@ def _hands(
     both[order[:wanted]] = True
     row_of = {int(s): i for i, s in enumerate(slot)}
     last = {LEFT: -10.0, RIGHT: -10.0}
-    previous = RIGHT
+    swings = {LEFT: 0, RIGHT: 0}
+    previous, previous_slot, waiting = RIGHT, -1000, 0
     for i, (at, now) in enumerate(zip(slot.tolist(), time_s.tolist(), strict=True)):
         bar = at // width
         twin = row_of.get(at - (bar - int(source[bar])) * width, -1) if source[bar] >= 0 else -1
         free = [hand for hand in (LEFT, RIGHT) if now - last[hand] >= style.hand_gap_s - 1e-6]
         wish = int(hands[twin]) if twin >= 0 else 0
-        if wish in free or (wish == BOTH and len(free) == 2):
+        # Both hands cut alike only when both are due to go the same way: after as many swings, or an even number more.
+        together = len(free) == 2 and (swings[LEFT] - swings[RIGHT]) % 2 == 0
+        if wish in free or (wish == BOTH and together):
             hand = wish
-        elif both[i] and len(free) == 2:
+        elif together and able[i] and (both[i] or waiting > 0):
             hand = BOTH
+            waiting -= int(not both[i])
         else:
+            waiting += int(both[i])
             other = LEFT + RIGHT - previous
-            rested = min(1.0, max(0.0, (now - last[previous]) / 0.5 - 0.4))
-            again = previous in free and rng.random() < style.same_hand * rested
+            kind = int(np.searchsorted(_SAME_HAND_BEATS, (at - previous_slot) / SLOTS_PER_BEAT))
+            again = previous in free and rng.random() < style.same_hand[kind]
             hand = previous if again or (other not in free and previous in free) else other
         hands[i] = hand
         for each in (LEFT, RIGHT):
             if hand & each:
                 last[each] = now
+                swings[each] += 1
         if hand != BOTH:
             previous = hand
+        previous_slot = at
     return hands

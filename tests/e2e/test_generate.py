@@ -164,8 +164,8 @@ def test_what_is_asked_for_is_what_comes(song: Path, tmp_path: Path) -> None:
     assert (few["bombs"], few["walls"], few["chains"]) == (0, 0, 0)
     assert many["bombs"] > 0
     assert many["walls"] > 0
-    assert few["nps"] == pytest.approx(2, rel=0.2)
-    assert many["nps"] == pytest.approx(5, rel=0.2)
+    assert few["nps"] == pytest.approx(2, rel=0.3), "in half a minute a few notes are much"
+    assert many["nps"] == pytest.approx(5, rel=0.3)
 
 
 def test_the_tempo_given_wins(song: Path, tmp_path: Path) -> None:
