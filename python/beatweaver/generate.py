@@ -320,7 +320,16 @@ class Heard:
 
 def _hear(song: Path, bpm: float | None, offset_s: float | None) -> Heard:
     config = timing.TimingConfig()
-    samples = _native.decode_audio(song, sample_rate_hz=config.sample_rate_hz, max_seconds=_LONGEST_S)
+    try:
+        samples = _native.decode_audio(song, sample_rate_hz=config.sample_rate_hz, max_seconds=_LONGEST_S)
+    except LimitError as error:
+        if "audio_seconds" in str(error):
+            raise AudioError(
+                f"{song}: the sound is longer than {_LONGEST_S / 60:.0f} min, expected a song; cut out what to play",
+                path=str(song),
+                expected=f"at most {_LONGEST_S / 60:.0f} min",
+            ) from None
+        raise
     length_s = len(samples) / config.sample_rate_hz
     if length_s < _SHORTEST_S:
         raise AudioError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import subprocess
+import sys
 import wave
 import zipfile
 from pathlib import Path
@@ -232,6 +234,40 @@ def test_what_is_no_song_is_refused_in_a_sentence(tmp_path: Path, data: bytes, w
     assert document["zip"] is None
     assert word in document["error"]["message"]
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_what_is_no_song_but_a_broadcast_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(wav(15.2 * 60))
+    result = run("generate", path, "-o", tmp_path / "x.zip", "--json")
+    assert result.exit_code == 1
+    assert "longer than 15 min" in json.loads(result.stdout)["results"][0]["error"]["message"]
+
+
+def test_six_channels_are_one_song(tmp_path: Path) -> None:
+    import soundfile
+
+    made = demo.compose(form=(("drop", 8),))
+    path = tmp_path / "six.flac"
+    mono = made.samples.mean(axis=1)
+    soundfile.write(path, np.stack([mono] * 6, axis=1), made.sample_rate_hz)
+    target = tmp_path / "six.zip"
+    assert run("generate", path, "-o", target, "-d", "Hard").exit_code == 0
+    assert [f for f in _native.check_song(target, preset="default") if f["severity"] == "error"] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes to run into")
+def test_a_full_disk_is_said_and_leaves_nothing(song: Path, tmp_path: Path) -> None:
+    import resource
+
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    command = [sys.executable, "-m", "beatweaver", "generate", str(song), "-o", str(tmp_path / "x.zip"), "-d", "Easy"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=small_files_only)
+    assert ended.returncode == 2
+    assert "large" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_noise_gives_a_level_that_does_not_claim_to_know_the_beat(tmp_path: Path) -> None:
