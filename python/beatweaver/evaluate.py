@@ -11,7 +11,6 @@ import hashlib
 import html
 import json
 import math
-import os
 import shutil
 import subprocess
 import tempfile
@@ -30,6 +29,7 @@ from beatweaver import _native, generate, notes, structure, timing
 from beatweaver.audio import song_bytes
 from beatweaver.config import RANKS, GenerateConfig, ProcessConfig
 from beatweaver.errors import AudioError, BeatWeaverError, ConfigError, MapError, MissingExtraError
+from beatweaver.files import write_atomic
 from beatweaver.process import SPLITS, named_splits
 from beatweaver.timing import SLOTS_PER_BEAT
 
@@ -1040,22 +1040,9 @@ def _keep(document: dict[str, Any], out: Path) -> None:
         metric["change"] = difference(metric["value"], before["metrics"].get(name)) if before else None
     run = {key: document[key] for key in ("date", "commit", "settings", "split", "engine", "songs", "levels")}
     run["metrics"] = {name: metric["value"] for name, metric in document["metrics"].items()}
-    _write(out / "evaluation.json", (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
-    _write(out / "evaluation.html", _page(document).encode())
-    _write(history, "".join(f"{line}\n" for line in [*lines, json.dumps(run, allow_nan=False)]).encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomic(out / "evaluation.json", (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_atomic(out / "evaluation.html", _page(document).encode())
+    write_atomic(history, "".join(f"{line}\n" for line in [*lines, json.dumps(run, allow_nan=False)]).encode())
 
 
 _STYLESHEET: Final = """

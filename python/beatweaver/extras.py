@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from beatweaver.config import LEVELS
 from beatweaver.errors import ConfigError
 from beatweaver.timing import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
     from beatweaver.structure import Plan, Sound
 
-__all__ = ["LEVELS", "Extras", "Level", "add"]
+__all__ = ["Extras", "Level", "add"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -28,7 +29,6 @@ Columns = dict[str, NDArray[Any]]
 
 Level = Literal["none", "low", "medium", "high"]
 """How many of a kind of object."""
-LEVELS: Final[tuple[Level, ...]] = ("none", "low", "medium", "high")
 
 _PER_MINUTE: Final[Mapping[str, Mapping[str, tuple[float, float, float]]]] = {
     #                        low   median  high

@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ import numpy as np
 from beatweaver import _native, audio, demo, extras, lighting, notes, rhythm, structure, timing
 from beatweaver.config import RANKS
 from beatweaver.errors import AudioError, ConfigError, LimitError
+from beatweaver.files import write_atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,16 +117,7 @@ def generate(
     stage("listen")
     sound = structure.listen(heard.envelope, heard.grid)
     wanted = _wanted(config)
-    plan = (
-        structure.plan(
-            sound,
-            config.difficulties,
-            wanted,
-            onsets={name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()},
-        )
-        if plan_in is None
-        else structure.read_plan(plan_in, sound)
-    )
+    plan = _plan(sound, wanted) if plan_in is None else structure.read_plan(plan_in, sound)
     missing = [name for name in config.difficulties if name not in plan.nps]
     if missing:
         raise ConfigError(
@@ -135,7 +126,7 @@ def generate(
             hint="leave these out with --difficulty, or add them to every bar",
         )
     if plan_out is not None:
-        _write_atomic(plan_out, json.dumps(plan.document(), indent=1).encode())
+        write_atomic(plan_out, json.dumps(plan.document(), indent=1).encode())
     stage("compose")
     end_s = heard.prepared.seconds
     table = notes.shipped() if patterns is None else notes.PatternTable.load(patterns)
@@ -226,7 +217,7 @@ def make_demo(
     """Compose the song of `demo` into the folder `out` and generate a level beside it; the document of `generate`."""
     out.mkdir(parents=True, exist_ok=True)
     song = out / "BeatWeaver - Demo.ogg"
-    _write_atomic(song, demo.compose(seed=config.seed).ogg())
+    write_atomic(song, demo.compose(seed=config.seed).ogg())
     return generate_all([song], config, out=out, progress=progress)
 
 
@@ -260,8 +251,7 @@ def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfi
     end_s = len(padded) / timed.sample_rate_hz
     sound = structure.listen(timing.onset_envelope(padded, config=timed), grid)
     wanted = _wanted(config)
-    onsets = {name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()}
-    plan = structure.plan(sound, config.difficulties, wanted, onsets=onsets)
+    plan = _plan(sound, wanted)
     levels = _compose(sound, plan, config, end_s, notes.shipped())
     dressed: Mapping[str, Mapping[str, Any]] = {
         name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()
@@ -304,6 +294,12 @@ def _wanted(config: GenerateConfig) -> dict[str, float]:
     hardest = max(config.difficulties, key=RANKS.index)
     factor = config.nps / structure.NPS[hardest] if config.nps else 1.0
     return {name: structure.NPS[name] * factor for name in config.difficulties}
+
+
+def _plan(sound: structure.Sound, wanted: Mapping[str, float]) -> structure.Plan:
+    """The plan of these difficulties, as dense from bar to bar as people would play the song."""
+    onsets = {name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()}
+    return structure.plan(sound, list(wanted), wanted, onsets=onsets)
 
 
 # ---- prepare --------------------------------------------------------------------------------------------------------
@@ -656,13 +652,3 @@ def _unpack(archive: Path, target: Path) -> None:
         if target.exists():
             target.rmdir()
         whole.replace(target)
-
-
-def _write_atomic(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

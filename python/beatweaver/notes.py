@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatweaver.errors import CheckpointError
+from beatweaver.files import write_atomic
 from beatweaver.rhythm import LEFT, RIGHT, Rhythm
 from beatweaver.timing import SLOTS_PER_BEAT
 
@@ -119,9 +120,7 @@ class PatternTable:
 
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in self.__slots__}
         data = save(arrays, metadata={"format": _FORMAT, "card": json.dumps(card, sort_keys=True)})
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_atomic(path, data)
 
     @classmethod
     def load(cls, path: Path) -> PatternTable:

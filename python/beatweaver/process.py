@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from beatweaver import _native
 from beatweaver.config import AudioConfig
 from beatweaver.errors import MapError
+from beatweaver.files import write_atomic
 
 if TYPE_CHECKING:
     from beatweaver.config import ProcessConfig
@@ -86,7 +87,7 @@ def process(
     settings = json.loads(config.canonical()) | (json.loads(audio.canonical()) if audio else {})
     resolved = json.dumps(settings, sort_keys=True, ensure_ascii=False).encode()
     _write_index(out / "index.parquet", columns, resolved)
-    _write(out / "config.json", resolved + b"\n")
+    write_atomic(out / "config.json", resolved + b"\n")
     return _summary(columns, reused, time.monotonic() - began, out)
 
 
@@ -209,20 +210,7 @@ def _write_index(path: Path, columns: Mapping[str, Any], settings: bytes) -> Non
     table = table.replace_schema_metadata({"beatweaver.config": settings})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    _write(path, sink.getvalue().to_pybytes())
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomic(path, sink.getvalue().to_pybytes())
 
 
 def _summary(columns: Mapping[str, Any], reused: int, seconds: float, out: Path) -> dict[str, Any]:

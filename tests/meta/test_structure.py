@@ -17,7 +17,7 @@ MODULES = sorted(".".join(file.relative_to(PACKAGE).with_suffix("").parts) for f
 # docs/architecture.md describes the floors. A module imports only from floors below its own.
 FLOORS = {
     -1: ["_native"],
-    0: ["errors", "config"],
+    0: ["errors", "config", "files"],
     1: ["maps", "audio", "tokens"],
     2: ["model", "data", "checkpoint", "demo"],
     3: ["timing", "structure", "rhythm", "notes", "extras", "lighting", "polish", "judge"],

@@ -13,7 +13,7 @@ import stages
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beatweaver import _native, extras
+from beatweaver import _native, config, extras
 from beatweaver.errors import ConfigError
 from beatweaver.extras import Extras, Level
 
@@ -57,8 +57,8 @@ def same(a: Extras, b: Extras) -> bool:
     change=st.none() | st.tuples(st.integers(5, 60).map(float), st.floats(50.0, 280.0)),
     nps=st.floats(0.3, 11.0),
     seed=st.integers(0, 10_000),
-    bombs=st.sampled_from(extras.LEVELS),
-    walls=st.sampled_from(extras.LEVELS),
+    bombs=st.sampled_from(config.LEVELS),
+    walls=st.sampled_from(config.LEVELS),
     switches=st.tuples(st.booleans(), st.booleans()),
     seconds=st.floats(1.0, 60.0),
 )
@@ -108,7 +108,7 @@ def test_an_ordinary_expert_level_gets_what_was_asked_for(seed: int) -> None:
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_levels_of_bombs_and_walls_rise(difficulty: str) -> None:
     # Few notes, so that there is room for whatever is asked.
-    found = [count(made(difficulty, nps=1.5, bombs=level, walls=level)[1]) for level in extras.LEVELS]
+    found = [count(made(difficulty, nps=1.5, bombs=level, walls=level)[1]) for level in config.LEVELS]
     for group in ("bombs", "obstacles"):
         numbers = [each[group] for each in found]
         assert numbers[0] == 0
