@@ -58,7 +58,8 @@ stubs: $(VENV)/.deps ## write python/beatweaver/_native.pyi anew from the Rust s
 
 .PHONY: constraints
 constraints: $(VENV)/.deps ## write constraints.txt anew from what is installed in the virtual environment
-	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude beatweaver | LC_ALL=C sort -f; } > constraints.new
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude beatweaver \
+		| grep -Eiv '^(nvidia|cuda|triton|orjson)' | LC_ALL=C sort -f; } > constraints.new
 	mv constraints.new constraints.txt
 
 .PHONY: format

@@ -35,7 +35,9 @@ __all__ = [
     "AudioConfig",
     "Config",
     "GenerateConfig",
+    "ModelConfig",
     "ProcessConfig",
+    "TrainConfig",
     "build",
     "describe",
     "load",
@@ -203,7 +205,183 @@ class GenerateConfig(Config):
         _within("temperature", self.temperature, 0.05, 3)
 
 
-CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig, GenerateConfig)
+PLANNED: Final = 217
+"""Choices of planned decoding: a state of one hand, and what stands before the first note."""
+JOINT: Final = 291
+"""Tokens of joint decoding: the vocabulary of bars, positions and notes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig(Config):
+    """What the transformer is. A checkpoint holds these beside its weights."""
+
+    vocab_size: int = PLANNED
+    """217: the rhythm gives the slots and the decoder places hands there; 291: the decoder writes tokens for all."""
+    max_seq_len: int = 1024
+    """Steps back that the decoder sees."""
+    max_audio_len: int = 16_384
+    """Slots of a song that are heard at most in training; a longer song is cut."""
+    conv_blocks: int = 0
+    """Convolutions over the slots before the encoder's attention."""
+    encoder_stride: int = 12
+    """Slots that one step of the encoder's attention spans."""
+    encoder_layers: int = 2
+    """Layers of the encoder's attention."""
+    encoder_dim: int = 128
+    """Width of the encoder."""
+    encoder_heads: int = 4
+    """Heads of the encoder's attention."""
+    encoder_ff_dim: int = 384
+    """Inner width of the encoder's feed-forward layers."""
+    decoder_layers: int = 4
+    """Layers of the decoder."""
+    decoder_dim: int = 128
+    """Width of the decoder."""
+    decoder_heads: int = 4
+    """Heads of the decoder's attention."""
+    decoder_ff_dim: int = 384
+    """Inner width of the decoder's feed-forward layers."""
+    kv_groups: int = 1
+    """Heads of queries that share one head of keys and values."""
+    dropout: float = 0.1
+    """Share of activations dropped in training."""
+    use_rope: bool = True
+    """Turn queries and keys by their beat (RoPE); otherwise sines of it are added to the input."""
+    position: str = "beats"
+    """What the decoder takes for the place of a step: beats, or index, the count of steps."""
+    use_onset_features: bool = True
+    """Hear onset strength and the rises of bands beside the mel spectrogram."""
+
+    @property
+    def planned(self) -> bool:
+        """Whether the slots of notes are given to the decoder."""
+        return self.vocab_size == PLANNED
+
+    def kv_heads_of(self, heads: int) -> int:
+        """Heads of keys and values beside `heads` of queries."""
+        return max(heads // self.kv_groups, 1)
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is out of range or does not go with another."""
+        if self.vocab_size not in (PLANNED, JOINT):
+            _refuse("vocab_size", self.vocab_size, f"{PLANNED} (planned decoding) or {JOINT} (joint decoding)")
+        if self.position not in ("beats", "index"):
+            _refuse("position", self.position, "beats or index")
+        _within("max_seq_len", self.max_seq_len, 16, 65_536)
+        _within("max_audio_len", self.max_audio_len, 48, 262_144)
+        _within("conv_blocks", self.conv_blocks, 0, 64)
+        if self.encoder_stride not in (1, 2, 3, 4, 6, 12, 24, 48):
+            _refuse("encoder_stride", self.encoder_stride, "a divisor of 48, the slots of a bar")
+        for side in ("encoder", "decoder"):
+            dim, heads = getattr(self, f"{side}_dim"), getattr(self, f"{side}_heads")
+            _within(f"{side}_layers", getattr(self, f"{side}_layers"), 1, 64)
+            _within(f"{side}_dim", dim, 8, 8192)
+            _within(f"{side}_heads", heads, 1, 128)
+            _within(f"{side}_ff_dim", getattr(self, f"{side}_ff_dim"), 8, 65_536)
+            if dim % (2 * heads):
+                _refuse(f"{side}_dim", dim, f"a multiple of twice the {heads} heads")
+            if heads % self.kv_groups:
+                _refuse("kv_groups", self.kv_groups, f"a divisor of the {heads} heads of the {side}")
+        _within("dropout", self.dropout, 0, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig(Config):
+    """How the transformer learns."""
+
+    minutes: float = 0.0
+    """Time after which training stops in good order, its schedule fitted to it; 0 for no limit."""
+    max_epochs: int = 50
+    """Rounds through the songs."""
+    batch_size: int = 2
+    """Songs of a step on one device."""
+    gradient_accumulation_steps: int = 1
+    """Batches whose gradients are added up before a step."""
+    notes_per_level: int = 512
+    """Steps of the decoder that are learnt of one level at a time, in planned decoding; tokens in joint decoding."""
+    silent_levels: int = 4
+    """Levels without audio beside each song of a batch: they teach the notes alone."""
+    learning_rate: float = 1e-3
+    """Largest step size."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises."""
+    scheduler: str = "cosine"
+    """What the learning rate does then: cosine, plateau, step, restarts or constant."""
+    weight_decay: float = 0.02
+    """Pull of matrices towards zero (AdamW)."""
+    gradient_clip_norm: float = 1.0
+    """Longest gradient of a step."""
+    ema_decay: float = 0.998
+    """How slowly the averaged weights, which are the ones kept, follow."""
+    precision: str = "fp32"
+    """Arithmetic: fp32, bf16 or fp16 (with a scaled loss)."""
+    label_smoothing: float = 0.05
+    """Share of a note's target spread over all choices."""
+    rhythm_loss_weight: float = 4.0
+    """Weight of the slots' loss beside that of the notes."""
+    density_loss_weight: float = 0.1
+    """Weight of how far the expected number of onsets of each bar is from the true one."""
+    color_balance_weight: float = 0.1
+    """Weight of how far the expected share of left-hand notes is from the true one."""
+    official_ratio: float = 0.0
+    """Share of the songs of an epoch drawn from official maps, where a data folder has some; 0 takes all as they come."""
+    score_weighting: bool = True
+    """Levels that players rate higher weigh more, where scores are known."""
+    easy_weight: float = 0.5
+    """Weight of the rhythm of Easy, Normal and Hard beside that of Expert and Expert+."""
+    onset_share_min: float = 0.5
+    """Levels whose notes lie on audible onsets less often than this teach notes, not rhythm."""
+    statistics_dropout: float = 0.15
+    """Chance that a statistic of a level is hidden, and again that all are."""
+    mirror: bool = True
+    """Show levels in a mirror with the hands exchanged half of the time."""
+    spec_augment: bool = True
+    """Hide up to two stretches of bands and of time (SpecAugment)."""
+    pitch_bands: int = 2
+    """Mel bands by which a song is moved up or down at most."""
+    noise_db: float = 3.0
+    """Spread of gain, tilt and noise put on the features, in decibels."""
+    jitter_slots: float = 0.2
+    """Share of a slot by which the grid is moved at most."""
+    training_seed: int = 0
+    """Of the weights, the order of songs and every change made to them."""
+    evaluate_every: int = 200
+    """Steps from one look at the validation songs to the next."""
+    early_stopping_patience: int = 10
+    """Looks without a better generated result after which training stops."""
+    save_every: int = 200
+    """Steps from one resumable state to the next."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is out of range."""
+        for field in ("minutes", "weight_decay", "noise_db", "rhythm_loss_weight", "easy_weight"):
+            _within(field, getattr(self, field), 0, math.inf)
+        for field in ("density_loss_weight", "color_balance_weight"):
+            _within(field, getattr(self, field), 0, math.inf)
+        for field in ("max_epochs", "batch_size", "gradient_accumulation_steps", "evaluate_every", "save_every"):
+            _within(field, getattr(self, field), 1, 2**31)
+        for field in ("warmup_steps", "silent_levels", "early_stopping_patience", "pitch_bands"):
+            _within(field, getattr(self, field), 0, 2**31)
+        _within("notes_per_level", self.notes_per_level, 16, 65_536)
+        _within("learning_rate", self.learning_rate, 1e-9, 10)
+        _within("gradient_clip_norm", self.gradient_clip_norm, 1e-6, math.inf)
+        for field in ("ema_decay", "label_smoothing", "official_ratio", "statistics_dropout", "onset_share_min"):
+            _within(field, getattr(self, field), 0, 1)
+        _within("jitter_slots", self.jitter_slots, 0, 0.5)
+        _within("training_seed", self.training_seed, 0, 2**63 - 1)
+        choices = {
+            "scheduler": ("cosine", "plateau", "step", "restarts", "constant"),
+            "precision": ("fp32", "bf16", "fp16"),
+            "device": ("auto", "cpu", "cuda"),
+        }
+        for field, allowed in choices.items():
+            if getattr(self, field) not in allowed:
+                _refuse(field, getattr(self, field), f"one of {', '.join(allowed)}")
+
+
+CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig, ModelConfig, TrainConfig, GenerateConfig)
 """Every config class; a key of a config file belongs to exactly one of them."""
 
 C = TypeVar("C", bound=Config)

@@ -1,18 +1,39 @@
-"""Learning from processed maps: so far the classic engine's pattern table."""
+"""Learning from processed maps: the classic engine's pattern table, and the transformer.
+
+What a run of the transformer leaves in OUT:
+
+    state.pt                          all that an exact resume needs
+    step-000400-f1-0.741.safetensors  averaged weights of the best looks at the validation songs
+    best.safetensors                  the best of them
+    log.jsonl                         a line for each report
+    tensorboard/                      the same for TensorBoard, where that is installed
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, distributed
 
-from beatweaver import _native, notes
-from beatweaver.errors import ConfigError
+from beatweaver import _native, checkpoint, notes
+from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig
+from beatweaver.data import Batch, Corpus, Loader, NoteBatch
+from beatweaver.errors import CheckpointError, ConfigError
+from beatweaver.files import write_atomic
+from beatweaver.model import BUCKETS, Heard, Loom, statistic_buckets
+from beatweaver.tokens import STATES
 
-__all__ = ["train"]
+__all__ = ["train", "train_neural"]
 
 
 def train(data: Path, out: Path, *, engine: str = "classic") -> dict[str, Any]:
@@ -79,3 +100,547 @@ def _levels(data: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[
         for row in members:
             own = np.ascontiguousarray(tokens[offsets[row["row"]] : offsets[row["row"] + 1]])
             yield row["difficulty"], vocab.decode(own, bpm=row["bpm"]).notes()
+
+
+# ---- the transformer ------------------------------------------------------------------------------------------------
+
+_REPORT_EVERY: Final = 20
+"""Steps from one line of progress to the next."""
+_KEPT: Final = 3
+"""Named checkpoints that stay beside the best one."""
+_WORSE: Final = 3.0
+"""A loss this many times the usual one, twenty steps in a row, is an explosion."""
+
+Terms = dict[str, tuple[Tensor, Tensor]]
+
+
+def loss_terms(model: Loom, batch: Batch, config: TrainConfig) -> Terms:
+    """Each loss as a sum and the count it is to be divided by.
+
+    `rhythm`: onsets at slots; `both`: two hands at an onset; `density`: expected onsets of a bar against the true ones;
+    `notes`: the choice at each step; `colour`: expected share of the left hand against the true one.
+    """
+    terms: Terms = {}
+    heard = model.hear(batch.audio, batch.length, batch.alike) if len(batch.audio) else None
+    if model.rhythm is not None and heard is not None and len(batch.rhythm_song):
+        onset, both = model.rhythm(heard.slots[batch.rhythm_song], batch.rhythm_condition)
+        onset, both = onset.float(), both.float()
+        weight = batch.rhythm_weight[:, None]
+        inside = (batch.onset >= 0).float() * weight
+        plain = F.binary_cross_entropy_with_logits(onset, batch.onset.clamp(min=0), reduction="none")
+        terms["rhythm"] = (plain * inside).sum(), inside.sum()
+        double = (batch.both >= 0).float() * weight
+        plain = F.binary_cross_entropy_with_logits(both, batch.both.clamp(min=0), reduction="none")
+        terms["both"] = (plain * double).sum(), double.sum()
+        excess = (onset.sigmoid() - batch.onset.clamp(min=0)) * inside
+        bars = excess.unflatten(1, (-1, 48)).sum(dim=2).abs()
+        terms["density"] = bars.sum(), inside.sum() / 48.0
+    parts = []
+    if batch.heard is not None and heard is not None:
+        parts.append(_note_terms(model, batch.heard, heard.of(batch.heard.song), config))
+    if batch.silent is not None:
+        parts.append(_note_terms(model, batch.silent, model.encoder.nothing(len(batch.silent.song)), config))
+    for name in ("notes", "colour"):
+        if parts:
+            sums, counts = zip(*(part[name] for part in parts), strict=True)
+            terms[name] = torch.stack(sums).sum(), torch.stack(counts).sum()
+    return terms
+
+
+def note_logits(model: Loom, batch: NoteBatch, heard: Heard) -> Tensor:
+    """Log odds of the choice at each step, what cannot be left out: (L, T, V)."""
+    decoder, steps = model.decoder, batch.steps
+    style = decoder.style(batch.condition, statistic_buckets(batch.statistics, model.statistic_edges))
+    position = None
+    if model.config.position == "index":
+        position = torch.arange(steps.last.shape[1], device=style.device).expand(steps.last.shape).float()
+    if not model.config.planned:
+        x = decoder.embed_tokens(steps.last, steps.slot, heard, style)
+        return decoder(x, steps.beat, heard, position=position).float()
+    logits = decoder(decoder.embed(steps, heard, style), steps.beat, heard, position=position).float()
+    left = torch.arange(logits.shape[-1], device=logits.device) < STATES
+    # The first of two notes is the left hand's, the second the right hand's.
+    other = ((steps.kind == 1)[..., None] & ~left) | ((steps.kind == 2)[..., None] & left)
+    return logits.masked_fill(other, -1e4)
+
+
+def _note_terms(model: Loom, batch: NoteBatch, heard: Heard, config: TrainConfig) -> Terms:
+    logits = note_logits(model, batch, heard)
+    there = (batch.target >= 0).float() * batch.weight[:, None]
+    chance = logits.log_softmax(dim=-1)
+    nll = -chance.gather(-1, batch.target.clamp(min=0)[..., None])[..., 0]
+    possible = (logits > -1e3).float()
+    even = -(chance * possible).sum(dim=-1) / possible.sum(dim=-1)
+    smooth = config.label_smoothing
+    sums = (((1.0 - smooth) * nll + smooth * even) * there).sum()
+    if model.config.planned:
+        left, right = (0, STATES), (STATES, 2 * STATES)
+        free = (batch.steps.kind == 0) & (batch.target >= 0)
+    else:
+        vocab = _native.Vocab(b'{"content": "notes", "divisions": 48}')
+        left, right = vocab.range("left"), vocab.range("right")
+        free = (batch.target >= left[0]) & (batch.target < right[1])
+    share = chance.exp()
+    mine, others = share[..., slice(*left)].sum(dim=-1), share[..., slice(*right)].sum(dim=-1)
+    truth = ((batch.target >= left[0]) & (batch.target < left[1])).float()
+    weight = free.float()
+    count = weight.sum(dim=1)
+    apart = ((mine / (mine + others + 1e-6) - truth) * weight).sum(dim=1) / count.clamp(min=1.0)
+    some = (count > 0).float()
+    return {"notes": (sums, there.sum()), "colour": ((apart.square() * some).sum(), some.sum())}
+
+
+def _weights(config: TrainConfig) -> dict[str, float]:
+    return {
+        "rhythm": config.rhythm_loss_weight,
+        "both": 0.25 * config.rhythm_loss_weight,
+        "density": config.density_loss_weight,
+        "notes": 1.0,
+        "colour": config.color_balance_weight,
+    }
+
+
+def total_loss(terms: Terms, config: TrainConfig) -> Tensor:
+    """The loss that is minimised, its terms each over their own count."""
+    parts = [_weights(config)[name] * total / count.clamp(min=1e-6) for name, (total, count) in terms.items()]
+    return torch.stack(parts).sum()
+
+
+class _Average:
+    """Exponential moving average of the weights: what is looked at and kept."""
+
+    def __init__(self, model: Loom, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: Loom, step: int) -> None:
+        decay = min(self.decay, (1.0 + step) / (10.0 + step))
+        for name, tensor in model.state_dict().items():
+            own = self.weights[name]
+            if own.is_floating_point():
+                own.lerp_(tensor, 1.0 - decay)
+            else:
+                own.copy_(tensor)
+
+
+class _Schedule:
+    """The learning rate of each step; a time budget counts where there is one, so that it ends low in time."""
+
+    def __init__(self, config: TrainConfig, steps: int) -> None:
+        self.config, self.steps = config, steps
+        self.factor = 1.0
+        """What plateaus have left of the rate."""
+
+    def rate(self, step: int, elapsed_s: float) -> float:
+        config = self.config
+        warm = min((step + 1) / max(config.warmup_steps, 1), 1.0)
+        done = step / max(self.steps, 1)
+        if config.minutes:
+            done = max(done, elapsed_s / (60.0 * config.minutes))
+        done = min(done, 1.0)
+        shape = {
+            "cosine": 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done)),
+            "step": 0.3 ** int(done * 4),
+            "restarts": 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * (done * 3 % 1.0))),
+            "plateau": self.factor,
+            "constant": 1.0,
+        }[config.scheduler]
+        return config.learning_rate * warm * shape
+
+
+@torch.no_grad()
+def look(model: Loom, corpus: Corpus, config: TrainConfig, *, songs: int = 24) -> dict[str, float]:
+    """How the model does on songs it does not learn from.
+
+    Returns:
+        `f1` of as many best slots as the level has onsets (Expert and Expert+), `notes` mean nats of a choice, `rhythm`
+        mean nats of a slot; what there is nothing to measure by is left out.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    scores: list[float] = []
+    sums: dict[str, list[float]] = {}
+    plain = {name: value for name, value in _fields(config).items()} | {"label_smoothing": 0.0}
+    exact = TrainConfig(**plain)
+    for place in range(0, min(len(corpus.heard), songs)):
+        batch = corpus.batch([corpus.heard[place]], corpus.silent[place : place + 1], [0, 0], augment=False).to(device)
+        for name, (total, count) in loss_terms(model, batch, exact).items():
+            sums.setdefault(name, [0.0, 0.0])
+            sums[name][0] += float(total)
+            sums[name][1] += float(count)
+        scores += _slot_f1(model, batch)
+    out = {name: total / count for name, (total, count) in sums.items() if count > 0}
+    if scores:
+        out["f1"] = float(np.mean(scores))
+    return out
+
+
+def _fields(config: TrainConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+
+
+def _slot_f1(model: Loom, batch: Batch) -> list[float]:
+    """Share of the true onsets among as many best slots of what is played, by level of Expert and Expert+."""
+    if model.rhythm is None or not len(batch.rhythm_song):
+        return []
+    heard = model.hear(batch.audio, batch.length, batch.alike)
+    onset, _ = model.rhythm(heard.slots[batch.rhythm_song], batch.rhythm_condition)
+    scores = []
+    for odds, truth, condition in zip(onset.float(), batch.onset, batch.rhythm_condition, strict=True):
+        if condition[3] + condition[4] == 0:
+            continue
+        count = int((truth > 0).sum())
+        best = odds.masked_fill(truth < 0, -torch.inf).topk(count).indices
+        scores.append(float((truth[best] > 0).float().mean()))
+    return scores
+
+
+def train_neural(
+    data: Path,
+    out: Path,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    filters: ProcessConfig | None = None,
+    progress: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]:
+    """Train the transformer on the levels of `data`, going on where an earlier run in `out` stopped.
+
+    Under `torchrun` each process takes its share of every batch; their gradients are added, and the first one writes.
+
+    Args:
+        data: a folder made by `process`.
+        out: folder of the run.
+        model_config: what is trained.
+        config: how.
+        filters: easiest difficulty, characteristics and tempi that are learnt.
+        progress: called with each line of the log.
+
+    Returns:
+        The last line that `beatweaver train --json` prints.
+
+    Raises:
+        ConfigError: `data` was not made by `process` or holds nothing to learn or to validate with; a run of other
+            settings is in `out`; the loss exploded or is none (the last good state is kept).
+        CheckpointError: the state in `out` is damaged.
+        OSError: the file system refused.
+    """
+    began = time.monotonic()
+    rank, world = _join()
+    device = _device(config, rank)
+    torch.manual_seed(config.training_seed)
+    learnt = Corpus(data, "train", model_config, config, filters)
+    held = Corpus(data, "val", model_config, config, filters)
+    model = Loom(model_config, learnt.width)
+    mean, scale = learnt.scales()
+    model.feature_mean.copy_(torch.from_numpy(mean))
+    model.feature_scale.copy_(torch.from_numpy(scale))
+    model.statistic_edges.copy_(torch.from_numpy(learnt.statistic_edges(BUCKETS)))
+    model.to(device)
+    run = _Run(model, learnt, held, out, config, device, rank, world, progress)
+    try:
+        return run.go(began)
+    finally:
+        run.close()
+
+
+def _join() -> tuple[int, int]:
+    """Rank and number of processes; joins the others where `torchrun` has started several."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (distributed.get_rank(), world) if world > 1 else (0, 1)
+
+
+def _device(config: TrainConfig, rank: int) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: found no CUDA device, expected one; use --set device=cpu", where="device")
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
+
+
+class _Run:
+    """One training run: the loop and all that has to survive an interruption."""
+
+    def __init__(
+        self,
+        model: Loom,
+        learnt: Corpus,
+        held: Corpus,
+        out: Path,
+        config: TrainConfig,
+        device: torch.device,
+        rank: int,
+        world: int,
+        progress: Callable[[dict[str, Any]], object] | None,
+    ) -> None:
+        self.model, self.learnt, self.held, self.out, self.config = model, learnt, held, out, config
+        self.device, self.rank, self.world, self.progress = device, rank, world, progress
+        matrices = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.average = _Average(model, config.ema_decay)
+        self.per_epoch = Loader.steps_per_epoch(learnt, config, world)
+        self.steps = max(config.max_epochs * self.per_epoch // config.gradient_accumulation_steps, 1)
+        self.schedule = _Schedule(config, self.steps)
+        self.step = 0
+        self.elapsed_s = 0.0
+        self.best: tuple[str, float, int] | None = None
+        self.since_best = 0
+        self.usual: float | None = None
+        self.strange = 0
+        self.loader: Loader | None = None
+        self.board: Any = None
+
+    # The settings that a state is only good for.
+    def _identity(self) -> str:
+        free = {"minutes", "device", "max_epochs", "save_every", "evaluate_every", "early_stopping_patience"}
+        kept = {name: value for name, value in _fields(self.config).items() if name not in free}
+        return json.dumps([self.model.config.canonical().decode(), kept], sort_keys=True)
+
+    def go(self, began: float) -> dict[str, Any]:
+        """Trains until the steps, the time or the patience are over."""
+        config = self.config
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        self._open_board()
+        if self.step == 0:
+            # Two batches of validation before the first step: what would fail after an hour fails now.
+            look(self.model, self.held, config, songs=2)
+        self.loader = Loader(
+            self.learnt, config, rank=self.rank, world=self.world, first=self.step * config.gradient_accumulation_steps
+        )
+        batches = iter(self.loader)
+        resumed_s, started = self.elapsed_s, time.monotonic()
+        seen = {"notes": 0, "slots": 0}
+        while not self._over():
+            self.model.train()
+            sums = self._learn(batches, seen)
+            self.step += 1
+            self.elapsed_s = resumed_s + time.monotonic() - started
+            self._watch(sums)
+            if self.step % _REPORT_EVERY == 0 or self.step == 1:
+                span = time.monotonic() - started
+                self._report(
+                    {"step": self.step, "epoch": round(self.step / self.per_epoch, 2), **sums}
+                    | {"rate": self.optimizer.param_groups[0]["lr"], "notes_per_s": round(seen["notes"] / span, 1)}
+                    | {"slots_per_s": round(seen["slots"] / span, 1), "wait_s": round(self.loader.wait_s, 2)}
+                    | {"elapsed_s": round(self.elapsed_s, 1)}
+                )
+            last = self._over()
+            if self.step % config.evaluate_every == 0 or last:
+                self._look()
+            if self.step % config.save_every == 0 or last:
+                self._save()
+        if self.best is None:
+            self._look()
+        assert self.best is not None
+        name, value, step = self.best
+        return {
+            "run": str(self.out),
+            "steps": self.step,
+            "seconds": round(time.monotonic() - began, 3),
+            "best": {"metric": name, "value": value, "step": step},
+            "weights": str(self.out / "best.safetensors"),
+        }
+
+    def close(self) -> None:
+        """Ends the loader and the log."""
+        if self.loader is not None:
+            self.loader.close()
+        if self.board is not None:
+            self.board.close()
+
+    def _over(self) -> bool:
+        patience = self.config.early_stopping_patience
+        late = bool(self.config.minutes) and self.elapsed_s >= 60.0 * self.config.minutes
+        over = self.step >= self.steps or late or (patience > 0 and self.since_best >= patience)
+        if self.world == 1:
+            return over
+        # Clocks differ: the first process decides for all.
+        flag = torch.tensor([int(over)], device=self.device)
+        distributed.broadcast(flag, 0)
+        return bool(flag.item())
+
+    def _learn(self, batches: Iterator[Batch], seen: dict[str, int]) -> dict[str, float]:
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.step, self.elapsed_s)
+        self.optimizer.zero_grad(set_to_none=True)
+        told: dict[str, float] = {}
+        for _ in range(config.gradient_accumulation_steps):
+            batch = next(batches).to(self.device)
+            for part in (batch.heard, batch.silent):
+                seen["notes"] += 0 if part is None else int((part.target >= 0).sum())
+            seen["slots"] += int(batch.length.sum())
+            with self._arithmetic():
+                terms = loss_terms(self.model, batch, config)
+            terms = self._shared(terms)
+            loss = total_loss(terms, config) / config.gradient_accumulation_steps
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            for name, (total, count) in terms.items():
+                share = self._summed(total.detach()) / count.clamp(min=1e-6)
+                told[name] = told.get(name, 0.0) + float(share) / config.gradient_accumulation_steps
+        self.scaler.unscale_(self.optimizer)
+        if self.world > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                distributed.all_reduce(parameter.grad)
+        told["norm"] = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip_norm))
+        told["loss"] = sum(weight * told[name] for name, weight in _weights(config).items() if name in told)
+        # A step from gradients that are no numbers would spoil the weights: `_watch` ends the run instead.
+        if math.isfinite(told["loss"]) and (math.isfinite(told["norm"]) or self.scaler.is_enabled()):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.average.update(self.model, self.step)
+        return told
+
+    def _arithmetic(self) -> Any:
+        if self.config.precision == "fp32":
+            return nullcontext()
+        kind = torch.bfloat16 if self.config.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=kind)
+
+    def _summed(self, value: Tensor) -> Tensor:
+        if self.world > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def _shared(self, terms: Terms) -> Terms:
+        """Terms with the counts of all processes, so that the gradients add up to those of one."""
+        if self.world == 1:
+            return terms
+        zero = next(self.model.parameters()).sum() * 0.0
+        every: Terms = {}
+        for name in _weights(self.config):
+            total, count = terms.get(name, (zero, zero.detach()))
+            every[name] = total, self._summed(count.detach().clone())
+        return every
+
+    def _watch(self, sums: Mapping[str, float]) -> None:
+        """Stops a run whose loss is no number or has exploded; the last state on disk is good."""
+        loss = sums["loss"]
+        if not math.isfinite(loss) or (not math.isfinite(sums["norm"]) and not self.scaler.is_enabled()):
+            raise self._broken(f"the loss of step {self.step} is {loss} (gradient {sums['norm']})")
+        usual = loss if self.usual is None else self.usual
+        self.strange = self.strange + 1 if loss > _WORSE * usual + 1.0 else 0
+        self.usual = usual + 0.02 * (min(loss, 2.0 * usual) - usual)
+        if self.strange >= 20:
+            raise self._broken(f"the loss has exploded to {loss:.3g} at step {self.step}, from {usual:.3g}")
+
+    def _broken(self, what: str) -> ConfigError:
+        state = self.out / "state.pt"
+        kept = f"the last good state is in {state}" if state.exists() else "no state was written yet"
+        return ConfigError(f"{what}; {kept}; lower learning_rate or use precision=fp32", where="learning_rate")
+
+    def _look(self) -> None:
+        if self.rank == 0:
+            self._look_alone()
+        if self.world > 1:
+            flag = torch.tensor([self.since_best], device=self.device)
+            distributed.broadcast(flag, 0)
+            self.since_best = int(flag.item())
+
+    def _look_alone(self) -> None:
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.average.weights)
+        try:
+            seen = look(self.model, self.held, self.config)
+            name = "f1" if "f1" in seen else "notes"
+            value = seen[name]
+            better = self.best is None or (value > self.best[1] if name == "f1" else value < self.best[1])
+            self._report({"step": self.step, **{f"val_{key}": round(v, 5) for key, v in seen.items()}})
+            facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen}
+            if better:
+                self.best, self.since_best = (name, value, self.step), 0
+                checkpoint.save(self.model, self.out / "best.safetensors", self.learnt.audio, facts)
+                named = self.out / f"step-{self.step:06d}-{name}-{value:.3f}.safetensors"
+                checkpoint.save(self.model, named, self.learnt.audio, facts)
+                for old in sorted(self.out.glob("step-*.safetensors"))[:-_KEPT]:
+                    old.unlink()
+            else:
+                self.since_best += 1
+                self.schedule.factor *= 0.5
+        finally:
+            self.model.load_state_dict(own)
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        checkpoint.save_state(
+            self.out / "state.pt",
+            {
+                "identity": self._identity(),
+                "step": self.step,
+                "elapsed_s": self.elapsed_s,
+                "model": self.model.state_dict(),
+                "average": self.average.weights,
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "random": torch.get_rng_state(),
+                "best": list(self.best) if self.best else [],
+                "since_best": self.since_best,
+                "factor": self.schedule.factor,
+                "usual": self.usual,
+            },
+        )
+
+    def _resume(self) -> None:
+        path = self.out / "state.pt"
+        if not path.exists():
+            return
+        state = checkpoint.load_state(path)
+        if state.get("identity") != self._identity():
+            raise ConfigError(
+                f"{path}: a run of other settings is here; name another --out, or remove it", path=str(path)
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.weights = {name: t.to(self.device) for name, t in state["average"].items()}
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            torch.set_rng_state(state["random"])
+            self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
+            name, value, step = state["best"] or ("", 0.0, 0)
+            self.best = (str(name), float(value), int(step)) if name else None
+            self.since_best, self.schedule.factor = int(state["since_best"]), float(state["factor"])
+            self.usual = state["usual"]
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{path}: not a state of this run: {error}; remove it to begin anew") from None
+
+    def _open_board(self) -> None:
+        if self.rank:
+            return
+        write_atomic(
+            self.out / "config.json",
+            json.dumps(
+                json.loads(self.model.config.canonical()) | json.loads(self.config.canonical()), indent=1
+            ).encode(),
+        )
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        self.board = SummaryWriter(str(self.out / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def _report(self, line: Mapping[str, Any]) -> None:
+        if self.rank:
+            return
+        rounded = {name: round(v, 5) if isinstance(v, float) else v for name, v in line.items()}
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(rounded) + "\n")
+        if self.board is not None:
+            for name, value in rounded.items():
+                self.board.add_scalar(name, value, self.step)
+        if self.progress is not None:
+            self.progress(dict(rounded))

@@ -1,0 +1,446 @@
+"""The neural engine: what the transformer hears in a song, which slots it would play, and notes placed one by one.
+
+Planned decoding is the rule: the rhythm gives the slots (`Listener.odds`), the decoder says which hand and where
+(`place`), all difficulties side by side in one batch. Every choice is made among what `PlayState` allows. Joint decoding
+(`write`) lets a model of 291 tokens write bars, positions and notes itself, held by `Grammar` and the same hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from beatweaver import _native
+from beatweaver.data import BLOCK_SLOTS, alike_blocks, conditions, feature_names, levelled, time_gaps
+from beatweaver.model import BEGIN, STATISTICS, Heard, Loom, NoteSteps, statistic_buckets
+from beatweaver.notes import LEFT, RIGHT, Placed
+from beatweaver.rhythm import BOTH
+from beatweaver.tokens import SLOTS_PER_BEAT, STATES
+
+if TYPE_CHECKING:
+    from beatweaver.config import AudioConfig
+    from beatweaver.model import Cache
+    from beatweaver.rhythm import Rhythm
+    from beatweaver.structure import Sound
+
+__all__ = ["Draw", "Listener", "Part", "place"]
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+_STRAINED: Final = {"Easy": 0.02, "Normal": 0.05, "Hard": 0.1, "Expert": 0.3, "ExpertPlus": 0.5}
+"""Weight of awkward states, by difficulty."""
+_STYLES_NEAR: Final = 12
+"""Human levels of like density among which the style of a level is drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draw:
+    """How choices are drawn."""
+
+    temperature: float = 0.9
+    """Of place and cut: below 1 plainer, above 1 rarer."""
+    hand_temperature: float = 0.8
+    """Of the hand."""
+    top_p: float = 0.98
+    """The likeliest places that make up this share are drawn from."""
+    guidance: float = 1.0
+    """How much more than what is asked of a level counts for the places: 1 as learnt, 2 twice as much."""
+    beams: int = 1
+    """Levels kept beside one another while composing, the likeliest wins; 1 draws instead."""
+
+
+class Listener:
+    """A song as the transformer hears it."""
+
+    def __init__(self, model: Loom, audio: AudioConfig, samples: NDArray[np.float32], sound: Sound) -> None:
+        """Hears `samples` (mono, at the rate of `audio`) on the grid of `sound`, once for all difficulties."""
+        grid = sound.grid
+        spec = audio.canonical()
+        clock = _native.TempoMap([beat for _, beat, _ in grid.regions], [bpm for _, _, bpm in grid.regions])
+        frames = _native.features(samples, spec)
+        rows = _native.beat_slots(frames, clock, spec_json=spec, audio_s=len(samples) / audio.sample_rate_hz)
+        parts = [np.asarray(rows[name], dtype=np.float32) for name in feature_names(model.config)]
+        features = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        wanted = len(sound.flux)
+        slots = min(len(features), wanted)
+        whole = np.zeros((-(-wanted // BLOCK_SLOTS) * BLOCK_SLOTS, features.shape[1]), dtype=np.float32)
+        whole[:slots] = levelled(features[:slots], audio.n_mels)
+        self.model, self.sound, self.slots = model, sound, wanted
+        with torch.inference_mode():
+            self.heard: Heard = model.hear(
+                torch.from_numpy(whole)[None],
+                torch.tensor([max(slots, 1)]),
+                torch.from_numpy(alike_blocks(whole, audio.n_mels))[None],
+            )
+
+    def odds(self, difficulty: str, density: float) -> tuple[F64, F64]:
+        """Log odds of an onset at each slot, and of both hands there, at `density` onsets a slot: (slots,) each."""
+        assert self.model.rhythm is not None
+        condition = torch.tensor([conditions(difficulty, density, self.sound.grid.bpm)])
+        with torch.inference_mode():
+            onset, both = self.model.rhythm(self.heard.slots, condition)
+        return onset[0, : self.slots].double().numpy(), both[0, : self.slots].double().numpy()
+
+
+@dataclass(kw_only=True)
+class Part:
+    """One difficulty to be placed, and how far it is."""
+
+    name: str
+    rhythm: Rhythm
+    state: _native.PlayState
+    """The hands, strictly."""
+    gentle: _native.PlayState
+    """What is not even awkward."""
+    rng: np.random.Generator
+    density: float
+    """Onsets a slot."""
+    style: F64
+    """Statistics asked for, NaN where any will do: (8,)."""
+    beat: list[float] = field(default_factory=list)
+    hand: list[int] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
+    left_out: int = 0
+    refused: int = 0
+    score: float = 0.0
+    """Sum of the chosen log chances."""
+
+
+def style_of(facts: Mapping[str, Any], difficulty: str, nps: float, point: float) -> F64:
+    """Statistics of a human level of this difficulty and of like density; `point`, 0 to 1, says which."""
+    rows = np.array(facts.get("styles", {}).get(difficulty, []), dtype=np.float64)
+    out = np.full(len(STATISTICS), np.nan)
+    if len(rows):
+        near = rows[np.argsort(np.abs(np.log(np.maximum(rows[:, 0], 0.1) / nps)), kind="stable")[:_STYLES_NEAR]]
+        # Sorted by doubles, so that equal points give the difficulties of a song like styles.
+        near = near[np.argsort(near[:, 1], kind="stable")]
+        out[:] = near[min(int(point * len(near)), len(near) - 1)]
+    out[STATISTICS.index("nps")] = nps
+    return out
+
+
+class _Cursor:
+    """Where a part is: its onsets in order, each of one or two steps."""
+
+    def __init__(self, part: Part, sound: Sound) -> None:
+        self.part = part
+        rhythm = part.rhythm
+        self.slot = rhythm.slot
+        self.time_s = sound.grid.seconds(rhythm.slot / SLOTS_PER_BEAT)
+        self.source = _twins(rhythm, sound.bar_slots)
+        self.onset = 0
+        self.second = False
+        self.done: dict[tuple[int, int], tuple[int, int]] = {}
+        """States by slot and hand, and how many notes the slot had."""
+        self.last_s = [-np.inf, -np.inf]
+        self.states = [STATES] * 4
+        self.before = BEGIN
+        self.mask = np.zeros(2 * STATES, dtype=bool)
+        self.easy = np.zeros(2 * STATES, dtype=bool)
+
+    def copy(self) -> _Cursor:
+        """One that goes on from here on its own."""
+        import copy
+
+        other = copy.copy(self)
+        part = self.part
+        other.part = copy.copy(part)
+        other.part.state, other.part.gentle = part.state.copy(), part.gentle.copy()
+        other.part.beat, other.part.hand, other.part.chosen = part.beat[:], part.hand[:], part.chosen[:]
+        other.done, other.last_s, other.states = dict(self.done), self.last_s[:], self.states[:]
+        other.mask, other.easy = self.mask.copy(), self.easy.copy()
+        return other
+
+    @property
+    def beat(self) -> float:
+        return float(self.slot[self.onset]) / SLOTS_PER_BEAT
+
+    @property
+    def kind(self) -> int:
+        """0 for a note alone, 1 for the first of two, 2 for the second."""
+        both = int(self.part.rhythm.hands[self.onset]) == BOTH
+        return (2 if self.second else 1) if both else 0
+
+    def ready(self) -> bool:
+        """Goes to the next step that has an allowed choice; False at the end."""
+        while self.onset < len(self.slot):
+            if self._allowed():
+                return True
+            self.part.left_out += 1
+            self._next()
+        return False
+
+    def _allowed(self) -> bool:
+        self.mask[:] = False
+        self.easy[:] = False
+        part, kind, beat = self.part, self.kind, self.beat
+        taken = self.done.get((int(self.slot[self.onset]), 0))
+        for hand in (0, 1):
+            if (kind == 1 and hand == 1) or (kind == 2 and hand == 0):
+                continue
+            span = slice(hand * STATES, (hand + 1) * STATES)
+            for state, out in ((part.state, self.mask), (part.gentle, self.easy)):
+                view = out[span]
+                if kind == 2 and taken is not None:
+                    state.mask_beside(hand, beat, taken[0], view)
+                else:
+                    state.mask(hand, beat, view)
+        return bool(self.mask.any())
+
+    def wish(self) -> int | None:
+        """The choice that the repeated bar made here, if it may be made again."""
+        twin = int(self.source[self.onset])
+        if twin < 0:
+            return None
+        kind = self.kind
+        for hand in (0, 1):
+            if (kind == 1 and hand == 1) or (kind == 2 and hand == 0):
+                continue
+            found = self.done.get((twin, hand))
+            if found is not None and self.mask[hand * STATES + found[0]]:
+                return hand * STATES + found[0]
+        return None
+
+    def inputs(self) -> tuple[int, list[int], list[float], list[float], int, int]:
+        """Last choice, states, seconds and beats around, kind and slot of the step."""
+        at, now = self.onset, float(self.time_s[self.onset])
+        end = at + 1 == len(self.slot)
+        seconds = [
+            now - self.last_s[0],
+            now - self.last_s[1],
+            np.inf if at == 0 else now - float(self.time_s[at - 1]),
+            np.inf if end else float(self.time_s[at + 1]) - now,
+        ]
+        beats = [
+            np.inf if at == 0 else float(self.slot[at] - self.slot[at - 1]) / SLOTS_PER_BEAT,
+            np.inf if end else float(self.slot[at + 1] - self.slot[at]) / SLOTS_PER_BEAT,
+        ]
+        return self.before, self.states, seconds, beats, self.kind, int(self.slot[at])
+
+    def push(self, choice: int) -> None:
+        """Places a choice and goes on."""
+        hand, state = divmod(choice, STATES)
+        part, beat, slot = self.part, self.beat, int(self.slot[self.onset])
+        part.state.push(hand, beat, state)
+        part.gentle.push(hand, beat, state)
+        part.beat.append(beat)
+        part.hand.append(RIGHT if hand else LEFT)
+        part.chosen.append(state)
+        self.done[slot, hand] = (state, self.kind)
+        self.last_s[hand] = float(self.time_s[self.onset])
+        self.states[2 * hand : 2 * hand + 2] = [state, self.states[2 * hand]]
+        self.before = choice
+        self._next()
+
+    def _next(self) -> None:
+        if self.kind == 1:
+            self.second = True
+        else:
+            self.onset, self.second = self.onset + 1, False
+
+
+def _twins(rhythm: Rhythm, width: int) -> I64:
+    """Slot of the repeated bar at each onset's place; -1 without one."""
+    bar = rhythm.slot // width
+    source = rhythm.source[bar]
+    return np.where(source >= 0, rhythm.slot - (bar - source) * width, -1)
+
+
+class _Decoder:
+    """The model's side of placing: one batch of parts, each twice where guidance asks for it."""
+
+    def __init__(self, listener: Listener, parts: Sequence[Part], draw: Draw) -> None:
+        self.model, self.draw = listener.model, draw
+        self.rows = len(parts)
+        bpm = listener.sound.grid.bpm
+        condition = torch.tensor([conditions(part.name, part.density, bpm) for part in parts])
+        buckets = statistic_buckets(
+            torch.tensor(np.array([part.style for part in parts]), dtype=torch.float32), self.model.statistic_edges
+        )
+        self.twice = draw.guidance != 1.0
+        if self.twice:
+            none = torch.full_like(buckets, statistic_buckets(torch.tensor([[torch.nan]]), torch.zeros(1, 7))[0, 0])
+            condition, buckets = torch.cat([condition, condition]), torch.cat([buckets, none])
+        decoder = self.model.decoder
+        self.style = decoder.style(condition, buckets)
+        self.heard = listener.heard.of(torch.zeros(len(condition), dtype=torch.int64))
+        one = decoder.listen(listener.heard)
+        self.sounds = [(k.expand(len(condition), -1, -1, -1), v.expand(len(condition), -1, -1, -1)) for k, v in one]
+        self.caches: list[Cache] = decoder.caches(len(condition), self.style)
+        self.count = 0
+
+    def step(self, inputs: Sequence[tuple[int, list[int], list[float], list[float], int, int]]) -> F64:
+        """Log odds of every choice, for each part: (parts, 216)."""
+        twice = list(inputs) * 2 if self.twice else list(inputs)
+        last, hands, seconds, beats, kind, slot = zip(*twice, strict=True)
+        at = torch.tensor(slot)[:, None]
+        steps = NoteSteps(
+            last=torch.tensor(last)[:, None],
+            hands=torch.tensor(hands)[:, None],
+            gaps=torch.from_numpy(time_gaps(np.array(seconds), np.array(beats)))[:, None],
+            kind=torch.tensor(kind)[:, None],
+            slot=at,
+            beat=at.float() / SLOTS_PER_BEAT,
+        )
+        decoder = self.model.decoder
+        position = None
+        if self.model.config.position == "index":
+            position = torch.full((len(twice), 1), float(self.count))
+        self.count += 1
+        x = decoder.embed(steps, self.heard, self.style)
+        logits = decoder(x, steps.beat, self.heard, sounds=self.sounds, caches=self.caches, position=position)
+        out = logits[:, 0].double().numpy()
+        if self.twice:
+            asked, free = out[: self.rows], out[self.rows :]
+            guided = free + self.draw.guidance * (asked - free)
+            # The hands stay as learnt; only the places follow what is asked.
+            return _with_hands_of(guided, asked)
+        return out
+
+    def choose(self, rows: Sequence[int]) -> None:
+        """Makes the batch anew from some of its parts."""
+        index = torch.tensor(rows)
+        index = torch.cat([index, index + self.rows]) if self.twice else index
+        for cache in self.caches:
+            cache.choose(index)
+        self.rows = len(rows)
+        self.style = self.style[index]
+        self.heard = self.heard.of(index)
+        self.sounds = [(k[index], v[index]) for k, v in self.sounds]
+
+
+def _log_sum(x: F64) -> F64:
+    top = x.max(axis=-1, keepdims=True)
+    total: F64 = (top + np.log(np.exp(x - top).sum(axis=-1, keepdims=True)))[..., 0]
+    return total
+
+
+def _with_hands_of(logits: F64, other: F64) -> F64:
+    """`logits` (rows, 216) shifted hand by hand so that the hands are as likely as in `other`."""
+    out = logits.copy()
+    for hand in (0, 1):
+        span = slice(hand * STATES, (hand + 1) * STATES)
+        out[:, span] += (_log_sum(other[:, span]) - _log_sum(logits[:, span]))[:, None]
+    return out
+
+
+def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
+    """Chance of each allowed choice, and how much of the model's own chance the masks took away."""
+    kind = cursor.kind
+    possible = np.ones(2 * STATES, dtype=bool)
+    if kind:
+        possible[STATES:] = kind == 2
+        possible[:STATES] = kind == 1
+    own = np.where(possible, logits, -np.inf)
+    own = np.exp(own - own.max())
+    own /= own.sum()
+    taken = 1.0 - float(own[cursor.mask].sum())
+    chance = np.zeros(2 * STATES)
+    strained = _STRAINED[cursor.part.name]
+    for hand in (0, 1):
+        span = slice(hand * STATES, (hand + 1) * STATES)
+        allowed = cursor.mask[span]
+        weight = float(own[span][allowed].sum())
+        if not allowed.any() or not weight > 0:
+            continue
+        place = np.where(allowed, own[span], 0.0) ** (1.0 / draw.temperature)
+        place *= np.where(cursor.easy[span], 1.0, strained)
+        if not place.sum() > 0:
+            continue
+        place /= place.sum()
+        if draw.top_p < 1.0:
+            order = np.argsort(-place, kind="stable")
+            kept = np.cumsum(place[order]) - place[order] < draw.top_p
+            place[order[~kept]] = 0.0
+            place /= place.sum()
+        chance[span] = weight ** (1.0 / draw.hand_temperature) * place
+    total = chance.sum()
+    if not total > 0:
+        chance = cursor.mask.astype(np.float64)
+        total = chance.sum()
+    return chance / total, taken
+
+
+def place(listener: Listener, parts: Mapping[str, Part], draw: Draw) -> dict[str, Placed]:
+    """Notes for every onset that has an allowed one, all difficulties side by side."""
+    with torch.inference_mode():
+        if draw.beams > 1:
+            done = {name: _searched(listener, part, draw) for name, part in parts.items()}
+        else:
+            done = _drawn(listener, parts, draw)
+    return {name: _placed(part) for name, part in done.items()}
+
+
+def _drawn(listener: Listener, parts: Mapping[str, Part], draw: Draw) -> dict[str, Part]:
+    cursors = [_Cursor(part, listener.sound) for part in parts.values()]
+    decoder = _Decoder(listener, [c.part for c in cursors], draw)
+    active = list(range(len(cursors)))
+    while True:
+        running = [row for row in active if cursors[row].ready()]
+        if not running:
+            return dict(parts)
+        if len(running) < len(active):
+            decoder.choose([active.index(row) for row in running])
+            active = running
+        logits = decoder.step([cursors[row].inputs() for row in active])
+        for row, odds in zip(active, logits, strict=True):
+            cursor = cursors[row]
+            chance, taken = _chances(odds, cursor, draw)
+            part = cursor.part
+            wish = cursor.wish()
+            if wish is None:
+                part.refused += int(part.rng.random() < taken)
+                point = part.rng.random()
+                wish = int(np.searchsorted(np.cumsum(chance), point, side="right").clip(0, 2 * STATES - 1))
+                while not cursor.mask[wish]:  # the sum of the chances may end a hair below the point
+                    wish -= 1
+            part.score += float(np.log(max(chance[wish], 1e-9)))
+            cursor.push(wish)
+
+
+def _searched(listener: Listener, part: Part, draw: Draw) -> Part:
+    """Beam search over one part: the likeliest of the levels kept, repeated bars forced as ever."""
+    beams = [_Cursor(part, listener.sound)]
+    decoder = _Decoder(listener, [part], draw)
+    while True:
+        running = [i for i, beam in enumerate(beams) if beam.ready()]
+        if not running:
+            break
+        if len(running) < len(beams):
+            # Beams end together but for notes left out: those that are done wait no longer.
+            decoder.choose(running)
+            beams = [beams[i] for i in running]
+        logits = decoder.step([beam.inputs() for beam in beams])
+        ways: list[tuple[float, int, int]] = []
+        for row, (beam, odds) in enumerate(zip(beams, logits, strict=True)):
+            chance, _ = _chances(odds, beam, draw)
+            wish = beam.wish()
+            choices = [wish] if wish is not None else np.argsort(-chance, kind="stable")[: draw.beams].tolist()
+            ways += [
+                (beam.part.score + float(np.log(max(chance[c], 1e-9))), row, int(c)) for c in choices if beam.mask[c]
+            ]
+        ways.sort(key=lambda way: (-way[0], way[1], way[2]))
+        best = ways[: draw.beams]
+        copies = [beams[row].copy() for _, row, _ in best]
+        for copied, (score, _, choice) in zip(copies, best, strict=True):
+            copied.part.score = score
+            copied.push(choice)
+        decoder.choose([row for _, row, _ in best])
+        beams = copies
+    return max((beam.part for beam in beams), key=lambda p: p.score)
+
+
+def _placed(part: Part) -> Placed:
+    return Placed(
+        beat=np.array(part.beat, dtype=np.float64),
+        hand=np.array(part.hand, dtype=np.uint8),
+        state=np.array(part.chosen, dtype=np.int64),
+        left_out=part.left_out,
+        refused=part.refused,
+    )
