@@ -215,9 +215,11 @@ def add(
 
 
 def _wanted(kind: str, difficulty: str, level: Level) -> float:
-    """Objects per minute: the quartiles for low and high, between the median and the upper one for medium."""
+    """Objects per minute: the quartiles for low and high, for medium the median of bombs and more of walls."""
     low, median, high = _PER_MINUTE[kind][difficulty]
-    return {"none": 0.0, "low": low, "medium": float(np.sqrt(median * high)), "high": high}[level]
+    # Half of the human levels have no bombs at all; walls the most have.
+    medium = median if kind == "bombs" else float(np.sqrt(median * high))
+    return {"none": 0.0, "low": low, "medium": medium, "high": high}[level]
 
 
 def _chosen(score: F64, time_s: F64, phrase: I64, size: I64, count: float, spacing_s: float) -> list[int]:

@@ -117,7 +117,7 @@ def generate(
     stage("listen")
     sound = structure.listen(heard.envelope, heard.grid)
     wanted = _wanted(config)
-    plan = _plan(sound, wanted) if plan_in is None else structure.read_plan(plan_in, sound)
+    plan = _plan(sound, wanted, config) if plan_in is None else structure.read_plan(plan_in, sound)
     missing = [name for name in config.difficulties if name not in plan.nps]
     if missing:
         raise ConfigError(
@@ -251,7 +251,7 @@ def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfi
     end_s = len(padded) / timed.sample_rate_hz
     sound = structure.listen(timing.onset_envelope(padded, config=timed), grid)
     wanted = _wanted(config)
-    plan = _plan(sound, wanted)
+    plan = _plan(sound, wanted, config)
     levels = _compose(sound, plan, config, end_s, notes.shipped())
     dressed: Mapping[str, Mapping[str, Any]] = {
         name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()
@@ -296,10 +296,10 @@ def _wanted(config: GenerateConfig) -> dict[str, float]:
     return {name: structure.NPS[name] * factor for name in config.difficulties}
 
 
-def _plan(sound: structure.Sound, wanted: Mapping[str, float]) -> structure.Plan:
+def _plan(sound: structure.Sound, wanted: Mapping[str, float], config: GenerateConfig) -> structure.Plan:
     """The plan of these difficulties, as dense from bar to bar as people would play the song."""
     onsets = {name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()}
-    return structure.plan(sound, list(wanted), wanted, onsets=onsets)
+    return structure.plan(sound, list(wanted), wanted, onsets=onsets, rng=_song_rng(config, sound, "plan"))
 
 
 # ---- prepare --------------------------------------------------------------------------------------------------------
@@ -386,6 +386,11 @@ def _rng(config: GenerateConfig, *words: str) -> np.random.Generator:
     return np.random.default_rng([config.seed, *(int.from_bytes(word.encode(), "little") for word in words)])
 
 
+def _song_rng(config: GenerateConfig, sound: structure.Sound, word: str) -> np.random.Generator:
+    """The same, with another stream for every song, for what is to differ from song to song."""
+    return _rng(config, word, np.round(sound.loudness_db).astype(np.int8).tobytes().hex())
+
+
 def _compose(
     sound: structure.Sound,
     plan: structure.Plan,
@@ -396,9 +401,17 @@ def _compose(
     harder: rhythm.Rhythm | None = None
     levels: dict[str, Composed] = {}
     clock = _clock(sound.grid)
+    taste = rhythm.taste(_song_rng(config, sound, "taste"))
     for name in sorted(config.difficulties, key=RANKS.index, reverse=True):
         beaten = rhythm.compose(
-            sound, plan, name, _rng(config, name, "rhythm"), within=harder, first_s=_FIRST_S, last_s=end_s - _OUTRO_S
+            sound,
+            plan,
+            name,
+            _rng(config, name, "rhythm"),
+            taste,
+            within=harder,
+            first_s=_FIRST_S,
+            last_s=end_s - _OUTRO_S,
         )
         harder = beaten
         njs, reaction_s, spawn = _speed(name, float(plan.nps[name].max(initial=0.0)), sound.grid.bpm)
@@ -414,6 +427,7 @@ def _compose(
             strict,
             _rng(config, name, "notes"),
             table,
+            taste,
             gentle=gentle,
             temperature=config.temperature,
         )

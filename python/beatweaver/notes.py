@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from beatweaver.errors import CheckpointError
 from beatweaver.files import write_atomic
-from beatweaver.rhythm import LEFT, RIGHT, Rhythm
+from beatweaver.rhythm import LEFT, RIGHT, Rhythm, Taste
 from beatweaver.timing import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ STATES: Final = 108
 GROUPS: Final = {"Easy": 0, "Normal": 0, "Hard": 1, "Expert": 2, "ExpertPlus": 2}
 """Difficulties whose patterns are counted together."""
 _GROUP_COUNT: Final = 3
-_CROSSED: Final = 0.6
 _CROSSED_AGAIN: Final = 0.75
-"""Weight of a state that crosses the hands, and how much less it weighs for each note that they are crossed: a chain of
-two states forgets that it is, people do not."""
+"""How much less a state that crosses the hands weighs for each note that they are crossed: a chain of two states forgets
+that it is, people do not."""
 _STRAINED: Final = (0.02, 0.05, 0.15)
 """Weight of awkward states, by group."""
 _GAPS_BEATS: Final = (0.3, 0.6, 1.2)
@@ -63,6 +62,8 @@ def _mirrored() -> I64:
 
 
 _COLUMN: Final = np.arange(STATES) // 27
+_ROW: Final = np.arange(STATES) // 9 % 3
+_CUT: Final = np.arange(STATES) % 9
 MIRROR: Final = _mirrored()
 """The state that the other hand has in a mirror."""
 
@@ -266,9 +267,21 @@ class _Composer:
         gentle: _native.PlayState | None,
         table: PatternTable,
         group: int,
+        taste: Taste,
         rng: np.random.Generator,
     ) -> None:
         self.state, self.gentle, self.table, self.group, self.rng = state, gentle, table, group, rng
+        self.taste = taste
+        self.liked = np.ones(STATES)
+        """Weight of each state in this song; the same in a mirror."""
+        for name, of in (
+            ("dots", _CUT == 8),
+            ("diagonals", (_CUT >= 4) & (_CUT < 8)),
+            ("top_row", _ROW == 2),
+            ("middle_row", _ROW == 1),
+            ("outer_columns", (_COLUMN == 0) | (_COLUMN == 3)),
+        ):
+            self.liked[of] *= taste[name]
         self.easy = np.ones(STATES, dtype=bool)
         self.before = {LEFT: (_NONE, _NONE, -np.inf), RIGHT: (_NONE, _NONE, -np.inf)}
         self.mask = np.zeros(STATES, dtype=bool)
@@ -308,7 +321,7 @@ class _Composer:
             else:
                 self.gentle.mask_beside(side, beat, beside, self.easy)
             chance = np.where(self.easy, chance, _STRAINED[self.group] * chance)
-        chance = chance * self.crossing(hand, beside)
+        chance = chance * self.liking(hand, beside)
         before = chance.sum()
         chance = np.where(self.mask, chance, 0.0)
         total = float(chance.sum())
@@ -317,16 +330,31 @@ class _Composer:
         self.refused += int(self.rng.random() > total / before)
         return int(np.searchsorted(np.cumsum(chance), self.rng.random() * total, side="right").clip(0, STATES - 1))
 
-    def crossing(self, hand: int, beside: int | None) -> F64:
-        """Weights of the states by whether they cross the hands, less the longer the hands are crossed already."""
-        last = self.before[LEFT + RIGHT - hand][1]
-        if beside is None and last == _NONE:
-            return np.ones(STATES)
+    def liking(self, hand: int, beside: int | None) -> F64:
+        """Weights of the states by the taste of the song: (108,)."""
+        weight = self.liked.copy()
         # Chains keep states as the right hand's.
-        other = beside if beside is not None else last if hand == LEFT else int(MIRROR[last])
-        side = 1 if hand == LEFT else -1
-        over = side * (_COLUMN - _COLUMN[other]) > 0
-        return np.where(over, _CROSSED * _CROSSED_AGAIN ** min(self.crossed, 4), 1.0)
+        before, last, _ = self.before[hand]
+        if last != _NONE:
+            own = last if hand == RIGHT else int(MIRROR[last])
+            weight[np.abs(_COLUMN - _COLUMN[own]) >= 2] *= self.taste["jumps"]
+            weight[own] *= self.taste["stays"]
+        if before != _NONE:
+            weight[before if hand == RIGHT else int(MIRROR[before])] *= self.taste["returns"]
+        other = self.before[LEFT + RIGHT - hand][1]
+        if beside is not None:
+            other = beside
+            weight[(_CUT == _CUT[beside]) | (_CUT == _CUT[MIRROR[beside]])] *= self.taste["alike"]
+            weight[_ROW == _ROW[beside]] *= self.taste["level"]
+        elif other != _NONE and hand == RIGHT:
+            other = int(MIRROR[other])
+        if other != _NONE:
+            # The longer the hands are crossed already, the less.
+            side = 1 if hand == LEFT else -1
+            weight[side * (_COLUMN - _COLUMN[other]) > 0] *= self.taste["crossed"] * _CROSSED_AGAIN ** min(
+                self.crossed, 4
+            )
+        return weight
 
     def push(self, hand: int, beat: float, state: int) -> None:
         """Goes on by one note."""
@@ -350,6 +378,7 @@ def place(
     state: _native.PlayState,
     rng: np.random.Generator,
     table: PatternTable,
+    taste: Taste,
     *,
     gentle: _native.PlayState | None = None,
     temperature: float = 0.9,
@@ -358,7 +387,7 @@ def place(
 
     What `gentle`, a stricter state, does not allow is drawn seldom: for what is awkward, but no fault.
     """
-    composer = _Composer(state, gentle, table, GROUPS[difficulty], rng)
+    composer = _Composer(state, gentle, table, GROUPS[difficulty], taste, rng)
     width = sound.bar_slots
     done: dict[tuple[int, int], int] = {}
     beats: list[float] = []
@@ -367,14 +396,17 @@ def place(
     left_out = 0
     for slot, both in zip(rhythm.slot.tolist(), rhythm.hands.tolist(), strict=True):
         beat = slot / SLOTS_PER_BEAT
-        source = int(rhythm.source[slot // width])
+        source, mirrored = int(rhythm.source[slot // width]), bool(rhythm.mirrored[slot // width])
         twin = slot - (slot // width - source) * width if source >= 0 else -1
         order = [LEFT, RIGHT] if rng.random() < 0.5 else [RIGHT, LEFT]
         beside: int | None = None
         for hand in order:
             if not both & hand:
                 continue
-            chosen = composer.draw(hand, beat, done.get((twin, hand)), beside, temperature)
+            wish = done.get((twin, LEFT + RIGHT - hand if mirrored else hand))
+            if mirrored and wish is not None:
+                wish = int(MIRROR[wish])
+            chosen = composer.draw(hand, beat, wish, beside, temperature)
             if chosen is None:
                 left_out += 1
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ from beatweaver.timing import SLOTS_PER_BEAT
 if TYPE_CHECKING:
     from beatweaver.structure import Plan, Sound
 
-__all__ = ["BOTH", "LEFT", "RIGHT", "Rhythm", "compose", "expected_onsets", "slot_columns"]
+__all__ = ["BOTH", "LEFT", "RIGHT", "TASTE", "Rhythm", "Taste", "compose", "expected_onsets", "slot_columns", "taste"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -42,6 +42,9 @@ _NEAR: Final = (1, 2, 3, 4, 6, 9, 12)
 """Distances in slots at which a slot is compared with its neighbours."""
 _SAME_HAND_BEATS: Final = (0.3, 0.6)
 """Gaps at which a hand's chance to follow itself changes."""
+_DOUBLES_MOST: Final = 0.6
+_SAME_HAND_MOST: Final = 0.7
+"""No song goes beyond these, whatever its taste."""
 _ROUNDS: Final = 4
 """Times a rhythm is composed at most to come near the number of notes that is asked for."""
 _ALLOWED: Final = ((0, 3, 6, 9), (0, 2, 4, 6, 8, 10))
@@ -72,6 +75,49 @@ STYLES: Final[Mapping[str, Style]] = {
 """Near the medians of human maps; the shortest gaps near their tenth percentile."""
 
 
+Taste = Mapping[str, float]
+"""What the level of one song prefers: a factor for each name of `TASTE`, the same for all its difficulties."""
+
+TASTE: Final[Mapping[str, tuple[float, float]]] = {
+    # rhythm
+    "doubles": (0.95, 0.45),
+    "same_hand": (1.3, 0.45),
+    "mirrored": (0.3, 0.5),
+    # placement: weights of states
+    "alike": (12.0, 1.0),
+    "level": (2.0, 0.6),
+    "crossed": (0.65, 0.4),
+    "dots": (0.3, 1.0),
+    "diagonals": (1.05, 0.7),
+    "top_row": (1.0, 0.6),
+    "middle_row": (1.2, 0.5),
+    "outer_columns": (1.0, 0.3),
+    "jumps": (0.45, 0.6),
+    "stays": (3.0, 1.0),
+    "returns": (0.35, 0.4),
+}
+"""Median over songs, and spread over songs as the standard deviation of the logarithm. Tuned on val until the level's own
+rates have the median and the spread of people's."""
+
+
+def taste(rng: np.random.Generator) -> Taste:
+    """The taste of one song; nobody goes further than two standard deviations."""
+    drawn = np.clip(rng.standard_normal(len(TASTE)), -2.0, 2.0).tolist()
+    return {
+        name: median * float(np.exp(spread * z))
+        for (name, (median, spread)), z in zip(TASTE.items(), drawn, strict=True)
+    }
+
+
+def _style(difficulty: str, taste: Taste) -> Style:
+    """What the difficulty asks of the hands in a level of this taste."""
+    usual = STYLES[difficulty]
+    first, second, third = (min(chance * taste["same_hand"], _SAME_HAND_MOST) for chance in usual.same_hand)
+    return replace(
+        usual, doubles=min(usual.doubles * taste["doubles"], _DOUBLES_MOST), same_hand=(first, second, third)
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rhythm:
     """Onsets of one difficulty, in order."""
@@ -84,6 +130,8 @@ class Rhythm:
     """Log odds that a person would play there: (onsets,)."""
     source: I64
     """Bar whose rhythm each bar repeats, -1 for a bar of its own: (bars,)."""
+    mirrored: NDArray[np.bool_]
+    """Bars that repeat it in a mirror, with the hands exchanged: (bars,)."""
 
 
 def slot_columns(sound: Sound, density: float) -> F64:
@@ -181,14 +229,14 @@ def _log_odds(sound: Sound, density: float, difficulty: str) -> F64:
     return odds
 
 
-def _onsets_per_note(difficulty: str) -> float:
-    return 1.0 / (1.0 + STYLES[difficulty].doubles)
+def _onsets_per_note(style: Style) -> float:
+    return 1.0 / (1.0 + style.doubles)
 
 
 def expected_onsets(sound: Sound, difficulty: str, nps: float) -> F64:
     """Onsets that people would place in each bar of a level of `nps` notes per second: (bars,)."""
     seconds = float(np.ptp(sound.bar_seconds()))
-    density = nps * seconds * _onsets_per_note(difficulty) / len(sound.flux)
+    density = nps * seconds * _onsets_per_note(STYLES[difficulty]) / len(sound.flux)
     odds = _log_odds(sound, density, difficulty)
     by_bar: F64 = (1.0 / (1.0 + np.exp(-odds))).reshape(sound.bars, -1).sum(axis=1)
     return by_bar
@@ -199,17 +247,18 @@ def compose(
     plan: Plan,
     difficulty: str,
     rng: np.random.Generator,
+    taste: Taste,
     *,
     within: Rhythm | None = None,
     first_s: float = 0.0,
     last_s: float = np.inf,
 ) -> Rhythm:
     """Rhythm of one difficulty to its plan, from `first_s` to `last_s`; with `within`, of onsets of that rhythm."""
-    style = STYLES[difficulty]
+    style = _style(difficulty, taste)
     seconds = np.diff(sound.bar_seconds())
     slot_s = sound.grid.seconds(np.arange(len(sound.flux)) / SLOTS_PER_BEAT)
     open_slots = (slot_s >= first_s) & (slot_s <= last_s)
-    wanted = plan.nps[difficulty] * seconds * _onsets_per_note(difficulty)
+    wanted = plan.nps[difficulty] * seconds * _onsets_per_note(style)
     odds = _log_odds(sound, float(wanted.sum()) / len(sound.flux), difficulty)
     wanted = wanted * open_slots.reshape(sound.bars, -1).mean(axis=1)
     if within is not None:
@@ -223,8 +272,11 @@ def compose(
     def attempt(factor: float) -> Rhythm:
         chosen, source = _choose_bars(sound, odds, wanted * factor, slot_s, style.gap_s)
         slot = np.flatnonzero(chosen)
-        hands = _hands(slot, slot_s[slot], odds[slot], sound.bar_slots, source, style, np.random.default_rng(seed))
-        return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source)
+        chance = np.random.default_rng(seed)
+        hands, mirrored = _hands(
+            slot, slot_s[slot], odds[slot], sound.bar_slots, source, style, taste["mirrored"], chance
+        )
+        return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source, mirrored=mirrored)
 
     factor = 1.0
     made = attempt(factor)
@@ -337,12 +389,23 @@ def _copied(
 
 
 def _hands(
-    slot: I64, time_s: F64, weight: F64, width: int, source: I64, style: Style, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """LEFT, RIGHT or BOTH for each onset; bars that repeat another repeat its hands where they can."""
+    slot: I64,
+    time_s: F64,
+    weight: F64,
+    width: int,
+    source: I64,
+    style: Style,
+    mirror_chance: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """LEFT, RIGHT or BOTH for each onset, and which bars repeat theirs in a mirror.
+
+    Bars that repeat another repeat its hands where they can.
+    """
     hands = np.zeros(len(slot), dtype=np.uint8)
+    mirrored = np.zeros(len(source), dtype=bool)
     if not len(slot):
-        return hands
+        return hands, mirrored
     gap = np.diff(time_s, prepend=time_s[0] - 10.0, append=time_s[-1] + 10.0)
     # Both hands on accents with room around them.
     room = np.minimum(gap[:-1], gap[1:])
@@ -355,12 +418,21 @@ def _hands(
     row_of = {int(s): i for i, s in enumerate(slot)}
     last = {LEFT: -10.0, RIGHT: -10.0}
     swings = {LEFT: 0, RIGHT: 0}
+    due: dict[int, tuple[int, int]] = {}
     previous, previous_slot, waiting = RIGHT, -1000, 0
     for i, (at, now) in enumerate(zip(slot.tolist(), time_s.tolist(), strict=True)):
         bar = at // width
+        if bar not in due:
+            due[bar] = (swings[LEFT] % 2, swings[RIGHT] % 2)
+            earlier = due.get(int(source[bar]))
+            # A mirror of the earlier bar needs each hand to go on as the other one did there.
+            if earlier is not None and due[bar] == earlier[::-1]:
+                mirrored[bar] = due[bar] != earlier or rng.random() < mirror_chance
         twin = row_of.get(at - (bar - int(source[bar])) * width, -1) if source[bar] >= 0 else -1
         free = [hand for hand in (LEFT, RIGHT) if now - last[hand] >= style.hand_gap_s - 1e-6]
         wish = int(hands[twin]) if twin >= 0 else 0
+        if mirrored[bar] and wish in (LEFT, RIGHT):
+            wish = LEFT + RIGHT - wish
         # Both hands cut alike only when both are due to go the same way: after as many swings, or an even number more.
         together = len(free) == 2 and (swings[LEFT] - swings[RIGHT]) % 2 == 0
         if wish in free or (wish == BOTH and together):
@@ -382,4 +454,4 @@ def _hands(
         if hand != BOTH:
             previous = hand
         previous_slot = at
-    return hands
+    return hands, mirrored

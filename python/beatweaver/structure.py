@@ -29,8 +29,14 @@ NPS: Final[Mapping[str, float]] = {"Easy": 1.4, "Normal": 2.2, "Hard": 3.2, "Exp
 """Notes per second that a difficulty gets where none are asked for: near the medians of human maps."""
 _SILENT_SHARE: Final = 0.02
 """A bar with less than this share of the ordinary bar's onset energy stays empty."""
-_CONTRAST: Final = 1.3
-"""Exponent of the expected onsets: what is expected varies less than what people do."""
+_CONTRAST: Final = (1.5, 2.3)
+"""Exponents of the expected onsets, as far as loudness tells them and beyond: what is expected varies less than what
+people do, who follow loudness less than it tells."""
+_OFFSET: Final = 0.08
+"""Standard deviation of the log density by which a song's like sections, and the phrases in them, differ from what is
+expected: a mapper's choice, which sound does not tell."""
+_REST_SHARE: Final = (0.4, 0.2)
+"""Bars with less than this share of the mean expected onsets stay empty: at either end of the song, and inside."""
 _SECTION_BARS_MIN: Final = 4
 _PHRASE_BARS: Final = 4
 _NOVELTY_SHARE: Final = 0.3
@@ -267,34 +273,76 @@ def plan(
     nps: Mapping[str, float] | None = None,
     *,
     onsets: Mapping[str, F64] | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Plan:
     """The plan of `difficulties`, each with the mean notes per second of `nps` where it is named there.
 
     The mean counts the time between the first and the last bar that is not left empty, as players count it. `onsets`
-    are the expected ones of each bar, up to a factor; without them the bars' energy decides.
+    are the expected ones of each bar, up to a factor; without them the bars' energy decides. `rng` makes sections and
+    phrases denser or calmer than that; sections of one name alike.
     """
     energy = _energy(sound)
     heard = sound.flux.sum(axis=1).reshape(sound.bars, -1).mean(axis=1)
     ordinary = float(np.median(heard[heard > 0])) if (heard > 0).any() else 0.0
     empty = (heard < _SILENT_SHARE * ordinary) | (sound.loudness_db < -45.0) | (ordinary == 0.0)
     seconds = np.diff(sound.bar_seconds())
-    played = np.flatnonzero(~empty)
+    sections = tuple(_sections(sound))
+    chosen = np.ones(sound.bars) if rng is None else np.exp(_offsets(sections, rng))
     rates: dict[str, F64] = {}
     for name in difficulties:
+        rest = empty
         wanted = (nps or {}).get(name, NPS[name])
         # Calm bars keep a good half of the density, strong ones get up to half as much more; smoothed, so that one
         # loud bar is no burst.
         if onsets is None:
             shape = _smoothed(0.55 + 0.9 * energy)
         else:
-            shape = (onsets[name] / max(float(onsets[name].mean()), 1e-9)) ** _CONTRAST / seconds
-        shape[empty] = 0.0
+            share = onsets[name] / max(float(onsets[name].mean()), 1e-9)
+            rest = empty | _rests(share)
+            shape = np.exp(_contrasted(np.log(np.maximum(share, 1e-3)), sound.loudness_db, ~rest)) / seconds
+        shape *= chosen
+        shape[rest] = 0.0
+        played = np.flatnonzero(~rest)
         if len(played):
             span = slice(played[0], played[-1] + 1)
             mean = float((shape[span] * seconds[span]).sum() / seconds[span].sum())
             shape *= wanted / max(mean, 1e-9)
         rates[name] = shape
-    return Plan(metre=sound.metre, sections=tuple(_sections(sound)), energy=energy, nps=rates)
+    return Plan(metre=sound.metre, sections=sections, energy=energy, nps=rates)
+
+
+def _contrasted(log_share: F64, loudness_db: F64, counted: NDArray[np.bool_]) -> F64:
+    """Log density of the bars from the log of their share of the expected onsets: (bars,)."""
+    by_loudness, beyond = _CONTRAST
+    level, share = loudness_db[counted], log_share[counted]
+    if not len(level):
+        return log_share
+    slope = float(np.cov(level, share, bias=True)[0, 1] / max(float(level.var()), 1e-9))
+    told = share.mean() + slope * (loudness_db - level.mean())
+    out: F64 = by_loudness * told + beyond * (log_share - told)
+    return out
+
+
+def _offsets(sections: Sequence[Section], rng: np.random.Generator) -> F64:
+    """Log density of each bar against the expected one: drawn for each name of sections, and for its phrases."""
+    drawn: dict[tuple[str, int], float] = {}
+    out = []
+    for section in sections:
+        for bar in range(section.end_bar - section.start_bar):
+            keys = ((section.name, -1), (section.name, bar // _PHRASE_BARS))
+            out.append(sum(drawn.setdefault(key, _OFFSET * float(rng.standard_normal())) for key in keys))
+    return np.array(out)
+
+
+def _rests(share: F64) -> NDArray[np.bool_]:
+    """Bars that people would leave empty, by their share of the mean expected onsets: (bars,)."""
+    at_ends, inside = _REST_SHARE
+    full = np.flatnonzero(share >= at_ends)
+    rest = share < inside
+    if len(full):
+        rest[: full[0]] = True
+        rest[full[-1] + 1 :] = True
+    return rest
 
 
 def _smoothed(x: F64) -> F64:
