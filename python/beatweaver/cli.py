@@ -263,7 +263,7 @@ def process(
 )
 @click.option("-d", "--difficulty", "difficulties", multiple=True, help="A difficulty to make; may be given again.")
 @click.option("--nps", type=float, help="Notes per second of the hardest difficulty.")
-@click.option("--engine", metavar="auto|classic", help="What places the notes.")
+@click.option("--engine", metavar="auto|neural|classic", help="What hears the rhythm and places the notes.")
 @click.option("--seed", type=int, help="Another number gives another level.")
 @click.option("--bpm", type=float, help="The tempo, if you know it.")
 @click.option("--offset", type=float, help="Time of the first beat in seconds, if you know it.")
@@ -273,6 +273,7 @@ def process(
 @click.option("--decorative-walls", is_flag=True, default=None, help="Add walls to look at.")
 @click.option("--rankable", is_flag=True, default=None, help="Leave out what ranking does not take.")
 @click.option("--patterns", type=click.Path(path_type=Path), help="Patterns that `train` learnt, for the usual ones.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint of `train`, for the usual one.")
 @click.option("--plan", type=click.Path(path_type=Path), help="Follow this density plan.")
 @click.option("--plan-out", type=click.Path(path_type=Path), help="Write the density plan here, to edit it.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
@@ -286,6 +287,7 @@ def generate(
     offset: float | None,
     version: str | None,
     patterns: Path | None,
+    weights: Path | None,
     plan: Path | None,
     plan_out: Path | None,
     file: Path | None,
@@ -318,6 +320,7 @@ def generate(
             out=out,
             install=install,
             patterns=patterns,
+            weights=weights,
             plan_in=plan,
             plan_out=plan_out,
             bpm=bpm,
@@ -344,18 +347,24 @@ def demo(output: Output, out: Path, seed: int) -> ExitCode:
 
 @command
 @click.argument("data", type=click.Path(path_type=Path))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--engine", metavar="classic", default="classic", help="What is trained: the classic engine's patterns.")
-def train(output: Output, data: Path, run: Path, engine: str) -> ExitCode:
-    """Learn note patterns from DATA, a folder made by `process`, into the folder RUN.
+@click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--engine", metavar="neural|classic", default="neural", help="What is trained.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be given again.")
+def train(
+    output: Output, data: Path, run: Path, engine: str, file: Path | None, overrides: tuple[str, ...]
+) -> ExitCode:
+    """Learn from DATA, a folder made by `process`: the transformer, or the classic engine's patterns.
 
-    The levels of the training split are learnt from. `generate --patterns RUN/patterns.safetensors` plays them.
+    The levels of the training split are learnt from, those of the validation split tell when to stop. A run goes on
+    where it stopped. `generate --weights RUN/best.safetensors`, or `--patterns RUN/patterns.safetensors`, plays it.
     """
-    from beatweaver import report
+    from beatweaver import config, report
     from beatweaver.train import train as work
 
-    document = work(data, run, engine=engine)
-    output.result(document, lambda: report.trained(output, document))
+    settings = config.load(file, overrides)
+    document = work(data, run, settings, engine=engine, progress=lambda line: report.training(output, line))
+    output.result(document, lambda: report.trained(output, document), one_line=True)
     return ExitCode.OK
 
 
@@ -367,8 +376,10 @@ def train(output: Output, data: Path, run: Path, engine: str) -> ExitCode:
     required=True,
     help="Which share of the songs, as a manifest.json in or beside RAW names them.",
 )
-@click.option("--engine", type=click.Choice(["classic"]), default="classic", help="What places the notes.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the generated levels.")
+@click.option("--engine", metavar="auto|neural|classic", help="What hears the rhythm and places the notes.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint of `train`, for the usual one.")
+@click.option("--seed", type=int, help="Of the generated levels.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting of `generate`.")
 @click.option("--songs", type=click.IntRange(min=1), metavar="N", help="Only the first N songs.")
 @click.option(
     "-d", "--difficulty", "difficulties", multiple=True, help="A difficulty to measure; default Expert and ExpertPlus."
@@ -378,8 +389,10 @@ def evaluate(
     output: Output,
     raw: Path,
     split: str,
-    engine: str,
-    seed: int,
+    engine: str | None,
+    weights: Path | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
     songs: int | None,
     difficulties: tuple[str, ...],
     out: Path | None,
@@ -389,16 +402,18 @@ def evaluate(
     Every level is generated twice: on the beats that its people used, and on those that are found in the sound. With
     --out a later run of the same settings shows what changed.
     """
-    from beatweaver import report
+    from beatweaver import config, report
     from beatweaver.evaluate import DIFFICULTIES
     from beatweaver.evaluate import evaluate as run
 
+    settings = config.load(None, overrides)
+    settings |= {key: value for key, value in {"engine": engine, "seed": seed}.items() if value is not None}
     with output.progress("levels") as advance:
         document = run(
             raw,
             split=split,
-            engine=cast("Literal['classic']", engine),
-            seed=seed,
+            config=config.build(config.GenerateConfig, settings),
+            weights=weights,
             songs=songs,
             difficulties=difficulties or DIFFICULTIES,
             out=out,

@@ -170,13 +170,21 @@ class GenerateConfig(Config):
     nps: float = 0.0
     """Notes per second of the hardest difficulty, the easier ones in proportion; 0 takes what is usual."""
     engine: str = "auto"
-    """What places the notes: auto, classic."""
+    """What hears the rhythm and places the notes: neural (the transformer), classic; auto is neural."""
     seed: int = 0
     """Another seed gives another level of the same song."""
     format: str = "v3"
     """Format version that is written: v2, v3 or v4."""
     temperature: float = 0.9
     """Below 1 patterns are plainer, above 1 rarer."""
+    hand_temperature: float = 0.8
+    """The same for which hand plays, and for where notes lie in joint decoding; neural engine only."""
+    top_p: float = 0.98
+    """The likeliest places that make up this share are drawn from; neural engine only."""
+    guidance: float = 1.0
+    """How much more than learnt the style asked for counts for the places, 1 for no more; neural engine only."""
+    beams: int = 1
+    """Levels composed side by side of which the likeliest is kept, 1 to draw one; neural engine only."""
     bombs: str = "medium"
     """Bombs: none, low, medium or high."""
     walls: str = "medium"
@@ -195,14 +203,18 @@ class GenerateConfig(Config):
                 _refuse("difficulties", name, f"one of {', '.join(RANKS)}", _nearest_hint(name, RANKS))
         if self.nps:
             _within("nps", self.nps, 0.2, 20)
-        for field, choices in (("engine", ("auto", "classic")), ("format", ("v2", "v3", "v4"))):
+        for field, choices in (("engine", ("auto", "classic", "neural")), ("format", ("v2", "v3", "v4"))):
             if getattr(self, field) not in choices:
                 _refuse(field, getattr(self, field), f"one of {', '.join(choices)}")
         for field in ("bombs", "walls"):
             if getattr(self, field) not in LEVELS:
                 _refuse(field, getattr(self, field), f"one of {', '.join(LEVELS)}")
         _within("seed", self.seed, 0, 2**63 - 1)
-        _within("temperature", self.temperature, 0.05, 3)
+        for field in ("temperature", "hand_temperature"):
+            _within(field, getattr(self, field), 0.05, 3)
+        _within("top_p", self.top_p, 0.05, 1)
+        _within("guidance", self.guidance, 0, 10)
+        _within("beams", self.beams, 1, 64)
 
 
 PLANNED: Final = 217

@@ -47,10 +47,10 @@ class Output:
         self._stdout = stdout
         self._stderr = stderr
 
-    def result(self, document: object, draw: Callable[[], None]) -> None:
-        """The outcome of a command: `document` with `--json`, otherwise whatever `draw` shows."""
+    def result(self, document: object, draw: Callable[[], None], *, one_line: bool = False) -> None:
+        """The outcome of a command: `document` with `--json`, on one line after events, otherwise what `draw` shows."""
         if self.as_json:
-            self._document(document)
+            self._document(document, indent=None if one_line else 2)
         else:
             draw()
 
@@ -105,6 +105,13 @@ class Output:
         from rich.text import Text
 
         self._rich(self._stderr or sys.stderr).print(Text(_shown(text), "dim"), soft_wrap=True)
+
+    def event(self, document: object, text: str) -> None:
+        """Something that happened on the way: a JSON line of the output with `--json`, otherwise a remark."""
+        if self.as_json:
+            self._document(document, indent=None)
+        else:
+            self.note(text)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -163,9 +170,9 @@ class Output:
                 }
             )
 
-    def _document(self, document: object) -> None:
+    def _document(self, document: object, *, indent: int | None = 2) -> None:
         # ASCII, so that no terminal or pipe with another encoding can break it.
-        print(json.dumps(document, indent=2, allow_nan=False), file=self._stdout or sys.stdout)
+        print(json.dumps(document, indent=indent, allow_nan=False), file=self._stdout or sys.stdout)
 
     def _rich(self, stream: TextIO) -> Console:
         from rich.console import Console

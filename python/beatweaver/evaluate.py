@@ -643,8 +643,8 @@ def evaluate(
     raw: Path,
     *,
     split: str = "val",
-    engine: Literal["classic"] = "classic",
-    seed: int = 0,
+    config: GenerateConfig | None = None,
+    weights: Path | None = None,
     songs: int | None = None,
     difficulties: Sequence[str] = DIFFICULTIES,
     out: Path | None = None,
@@ -657,8 +657,8 @@ def evaluate(
     Args:
         raw: folder of packs; a manifest.json in or beside it names their splits.
         split: train, val, test, or all (which needs no manifest).
-        engine: what places the notes.
-        seed: of the generated levels.
+        config: engine, seed and whatever else levels are generated with; difficulty and density follow the human level.
+        weights: a checkpoint, for the one in the package.
         songs: measure the first so many songs; None for all.
         difficulties: names of difficulties that are measured.
         out: folder for `evaluation.json`, `evaluation.html` and a line in `history.jsonl`; None writes nothing.
@@ -681,9 +681,11 @@ def evaluate(
     if songs is not None and songs < 1:
         raise ConfigError(f"songs: found {songs}, expected at least 1", where="songs", found=str(songs))
     candidates, skipped = _candidates(raw, split, difficulties, songs)
-    config = GenerateConfig(engine=engine, seed=seed, difficulties=tuple(dict.fromkeys(difficulties)))
+    given = json.loads((config or GenerateConfig()).canonical())
+    config = GenerateConfig(**{**given, "difficulties": tuple(dict.fromkeys(difficulties))})
+    engine = generate.engine_name(config)
     rows = []
-    for done, row in enumerate(_levels(candidates, config, skipped)):
+    for done, row in enumerate(_levels(candidates, config, weights, skipped)):
         rows.append(row)
         if progress is not None:
             progress(done + 1, len(candidates))
@@ -696,6 +698,7 @@ def evaluate(
         "difficulties": list(difficulties),
         "songs": songs,
         "generate": json.loads(config.canonical()),
+        "weights": None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
         "levels": sorted(f"{row['file']} {row['difficulty']} {row['hash']}" for row in rows),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -804,7 +807,7 @@ def _unfit(level: _native.Difficulty, song: _native.Song, offset_beats: float, t
 
 
 def _levels(
-    candidates: Sequence[_Candidate], config: GenerateConfig, skipped: Counter[str]
+    candidates: Sequence[_Candidate], config: GenerateConfig, weights: Path | None, skipped: Counter[str]
 ) -> Iterable[dict[str, Any]]:
     """A row per level: the human one, those generated on either grid, and the floors."""
     timed = timing.TimingConfig()
@@ -823,7 +826,7 @@ def _levels(
         if candidate.difficulty.notes()["time"][-1] > envelope.duration_s:
             skipped["longer than the song"] += 1
             continue
-        yield _row(candidate, samples, envelope, song.hash, config)
+        yield _row(candidate, samples, envelope, song.hash, config, weights)
 
 
 def _row(
@@ -832,6 +835,7 @@ def _row(
     envelope: timing.Envelope,
     digest: str,
     config: GenerateConfig,
+    weights: Path | None,
 ) -> dict[str, Any]:
     name = candidate.difficulty.name
     stats = candidate.difficulty.notes()["time"]
@@ -841,7 +845,7 @@ def _row(
         "estimated": timing.estimate_grid(envelope),
         "true": timing.estimate_grid(envelope, bpm=candidate.bpm, offset_s=candidate.first_beat_s),
     }
-    drafts = {grid: generate.draft(samples, grids[grid], asks)[name] for grid in GRIDS}
+    drafts = {grid: generate.draft(samples, grids[grid], asks, weights=weights)[name] for grid in GRIDS}
     on_true = drafts["true"]
     human = _Level.of(candidate.difficulty, on_true.sound, on_true.pad_s)
     generated = {grid: _Level.of(draft.difficulty, draft.sound, 0.0) for grid, draft in drafts.items()}

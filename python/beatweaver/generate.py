@@ -29,9 +29,10 @@ from beatweaver.files import write_atomic
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from beatweaver import neural
     from beatweaver.config import GenerateConfig
 
-__all__ = ["STAGES", "Draft", "draft", "generate", "generate_all", "make_demo"]
+__all__ = ["STAGES", "Draft", "draft", "engine_name", "generate", "generate_all", "make_demo"]
 
 STAGES: Final = ("prepare", "listen", "compose", "dress", "write")
 _FIRST_S: Final = 2.0
@@ -71,6 +72,7 @@ def generate(
     config: GenerateConfig,
     *,
     patterns: Path | None = None,
+    weights: Path | None = None,
     plan_in: Path | None = None,
     plan_out: Path | None = None,
     bpm: float | None = None,
@@ -83,7 +85,8 @@ def generate(
         song: audio file.
         target: a name ending in .zip, or a folder, new or empty; an archive of that name is replaced.
         config: difficulties, densities, seed, format and what is added to the notes.
-        patterns: a table made by `train`, for the one in the package.
+        patterns: a table made by `train --engine classic`, for the one in the package.
+        weights: a checkpoint made by `train`, for the one in the package.
         plan_in: a density plan to follow, as `plan_out` writes it.
         plan_out: file for the plan.
         bpm: the tempo, where it is known.
@@ -116,8 +119,9 @@ def generate(
     heard = _hear(song, bpm, offset_s)
     stage("listen")
     sound = structure.listen(heard.envelope, heard.grid)
+    engine = _engine(config, sound, heard.prepared.samples, patterns, weights)
     wanted = _wanted(config)
-    plan = _plan(sound, wanted, config) if plan_in is None else structure.read_plan(plan_in, sound)
+    plan = _plan(sound, wanted, config, engine) if plan_in is None else structure.read_plan(plan_in, sound)
     missing = [name for name in config.difficulties if name not in plan.nps]
     if missing:
         raise ConfigError(
@@ -129,8 +133,7 @@ def generate(
         write_atomic(plan_out, json.dumps(plan.document(), indent=1).encode())
     stage("compose")
     end_s = heard.prepared.seconds
-    table = notes.shipped() if patterns is None else notes.PatternTable.load(patterns)
-    levels = _compose(sound, plan, config, end_s, table)
+    levels = _compose(sound, plan, config, end_s, engine)
     stage("dress")
     dressed = {name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()}
     stage("write")
@@ -146,6 +149,7 @@ def generate_all(
     out: Path | None = None,
     install: Path | None = None,
     patterns: Path | None = None,
+    weights: Path | None = None,
     plan_in: Path | None = None,
     plan_out: Path | None = None,
     bpm: float | None = None,
@@ -188,6 +192,7 @@ def generate_all(
                 target,
                 config,
                 patterns=patterns,
+                weights=weights,
                 plan_in=plan_in,
                 plan_out=plan_out,
                 bpm=bpm,
@@ -237,13 +242,16 @@ class Draft:
     """Draws that a mask took away: what would have been a violation."""
 
 
-def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfig) -> dict[str, Draft]:
+def draft(
+    samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfig, *, weights: Path | None = None
+) -> dict[str, Draft]:
     """What `generate` places for a song, by difficulty, without a file of song or pack.
 
     Args:
         samples: the song, mono at the rate of `timing.TimingConfig`.
         grid: its beats, as `timing.estimate_grid` finds them.
         config: what to make; the format does not matter.
+        weights: a checkpoint, for the one in the package.
     """
     timed = timing.TimingConfig()
     pad_s, grid = _from_zero(grid)
@@ -251,8 +259,9 @@ def draft(samples: NDArray[np.float32], grid: timing.Grid, config: GenerateConfi
     end_s = len(padded) / timed.sample_rate_hz
     sound = structure.listen(timing.onset_envelope(padded, config=timed), grid)
     wanted = _wanted(config)
-    plan = _plan(sound, wanted, config)
-    levels = _compose(sound, plan, config, end_s, notes.shipped())
+    engine = _engine(config, sound, padded, None, weights)
+    plan = _plan(sound, wanted, config, engine)
+    levels = _compose(sound, plan, config, end_s, engine)
     dressed: Mapping[str, Mapping[str, Any]] = {
         name: _dress(level, sound, plan, name, config, end_s) for name, level in levels.items()
     }
@@ -296,9 +305,11 @@ def _wanted(config: GenerateConfig) -> dict[str, float]:
     return {name: structure.NPS[name] * factor for name in config.difficulties}
 
 
-def _plan(sound: structure.Sound, wanted: Mapping[str, float], config: GenerateConfig) -> structure.Plan:
+def _plan(
+    sound: structure.Sound, wanted: Mapping[str, float], config: GenerateConfig, engine: Engine
+) -> structure.Plan:
     """The plan of these difficulties, as dense from bar to bar as people would play the song."""
-    onsets = {name: rhythm.expected_onsets(sound, name, nps) for name, nps in wanted.items()}
+    onsets = {name: rhythm.expected_onsets(sound, name, nps, engine.odds) for name, nps in wanted.items()}
     return structure.plan(sound, list(wanted), wanted, onsets=onsets, rng=_song_rng(config, sound, "plan"))
 
 
@@ -391,48 +402,129 @@ def _song_rng(config: GenerateConfig, sound: structure.Sound, word: str) -> np.r
     return _rng(config, word, np.round(sound.loudness_db).astype(np.int8).tobytes().hex())
 
 
-def _compose(
-    sound: structure.Sound,
-    plan: structure.Plan,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """What hears the rhythm of a song and places its notes."""
+
+    name: str
+    """classic or neural."""
+    odds: rhythm.Odds
+    table: notes.PatternTable | None
+    """Of the classic engine."""
+    listener: neural.Listener | None
+    """Of the neural engine."""
+    facts: Mapping[str, Any]
+    """What the weights tell of their training."""
+
+
+def engine_name(config: GenerateConfig, patterns: Path | None = None) -> str:
+    """The engine that these settings ask for: classic or neural; a table of patterns asks for the one that reads it."""
+    return config.engine if config.engine != "auto" else "neural" if patterns is None else "classic"
+
+
+def _engine(
     config: GenerateConfig,
-    end_s: float,
-    table: notes.PatternTable,
+    sound: structure.Sound,
+    samples: NDArray[np.float32],
+    patterns: Path | None,
+    weights: Path | None,
+) -> Engine:
+    name = engine_name(config, patterns)
+    if name == "classic":
+        table = notes.shipped() if patterns is None else notes.PatternTable.load(patterns)
+        return Engine(name=name, odds=rhythm.classic_odds(sound), table=table, listener=None, facts={})
+    from beatweaver import checkpoint, neural
+
+    model, audio, facts = checkpoint.shipped() if weights is None else checkpoint.load(weights)
+    listener = neural.Listener(model, audio, samples, sound)
+    return Engine(name=name, odds=listener.odds, table=None, listener=listener, facts=facts)
+
+
+def _compose(
+    sound: structure.Sound, plan: structure.Plan, config: GenerateConfig, end_s: float, engine: Engine
 ) -> dict[str, Composed]:
     harder: rhythm.Rhythm | None = None
-    levels: dict[str, Composed] = {}
     clock = _clock(sound.grid)
     taste = rhythm.taste(_song_rng(config, sound, "taste"))
+    rhythms: dict[str, rhythm.Rhythm] = {}
+    speeds: dict[str, tuple[float, float, float]] = {}
+    hands: dict[str, tuple[_native.PlayState, _native.PlayState]] = {}
     for name in sorted(config.difficulties, key=RANKS.index, reverse=True):
-        beaten = rhythm.compose(
+        harder = rhythms[name] = rhythm.compose(
             sound,
             plan,
             name,
             _rng(config, name, "rhythm"),
             taste,
+            engine.odds,
             within=harder,
             first_s=_FIRST_S,
             last_s=end_s - _OUTRO_S,
         )
-        harder = beaten
-        njs, reaction_s, spawn = _speed(name, float(plan.nps[name].max(initial=0.0)), sound.grid.bpm)
+        njs, reaction_s, _ = speeds[name] = _speed(name, float(plan.nps[name].max(initial=0.0)), sound.grid.bpm)
         rank = 2 * RANKS.index(name) + 1
         strict, gentle = (
             _native.PlayState(clock, rank=rank, njs=njs, reaction_s=reaction_s, bpm=sound.grid.bpm, avoid=avoid)
             for avoid in (None, [*_native.PlayState.hard(), "parity-strain"])
         )
-        placed = notes.place(
+        hands[name] = strict, gentle
+    if engine.listener is not None:
+        placed = _placed_by_network(sound, config, engine.listener, engine.facts, rhythms, hands)
+    else:
+        table = engine.table or notes.shipped()
+        placed = {
+            name: notes.place(
+                beaten,
+                sound,
+                name,
+                hands[name][0],
+                _rng(config, name, "notes"),
+                table,
+                taste,
+                gentle=hands[name][1],
+                temperature=config.temperature,
+            )
+            for name, beaten in rhythms.items()
+        }
+    return {
+        name: Composed(placed=placed[name], njs=speeds[name][0], spawn_offset_beats=speeds[name][2])
+        for name in RANKS
+        if name in rhythms
+    }
+
+
+def _placed_by_network(
+    sound: structure.Sound,
+    config: GenerateConfig,
+    listener: neural.Listener,
+    facts: Mapping[str, Any],
+    rhythms: Mapping[str, rhythm.Rhythm],
+    hands: Mapping[str, tuple[_native.PlayState, _native.PlayState]],
+) -> dict[str, notes.Placed]:
+    from beatweaver import neural
+
+    point = float(_song_rng(config, sound, "style").random())
+    parts = {
+        name: neural.part_of(
+            name,
             beaten,
             sound,
-            name,
-            strict,
-            _rng(config, name, "notes"),
-            table,
-            taste,
-            gentle=gentle,
-            temperature=config.temperature,
+            facts,
+            point,
+            state=hands[name][0],
+            gentle=hands[name][1],
+            rng=_rng(config, name, "notes"),
         )
-        levels[name] = Composed(placed=placed, njs=njs, spawn_offset_beats=spawn)
-    return {name: levels[name] for name in RANKS if name in levels}
+        for name, beaten in rhythms.items()
+    }
+    draw = neural.Draw(
+        temperature=config.temperature,
+        hand_temperature=config.hand_temperature,
+        top_p=config.top_p,
+        guidance=config.guidance,
+        beams=config.beams,
+    )
+    return neural.place(listener, parts, draw)
 
 
 def _clock(grid: timing.Grid) -> _native.TempoMap:

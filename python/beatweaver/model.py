@@ -27,6 +27,7 @@ from beatweaver.tokens import SLOTS_PER_BEAT, STATES
 __all__ = [
     "CHOICES",
     "STATISTICS",
+    "UNKNOWN",
     "AudioEncoder",
     "Cache",
     "Heard",

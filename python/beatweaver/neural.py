@@ -1,7 +1,7 @@
 """The neural engine: what the transformer hears in a song, which slots it would play, and notes placed one by one.
 
 Planned decoding is the rule: the rhythm gives the slots (`Listener.odds`), the decoder says which hand and where
-(`place`), all difficulties side by side in one batch. Every choice is made among what `PlayState` allows. Joint decoding
+(`place`), all difficulties side by side in one batch. Every choice is one that `PlayState` allows. Joint decoding
 (`write`) lets a model of 291 tokens write bars, positions and notes itself, held by `Grammar` and the same hands.
 """
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from beatweaver import _native
 from beatweaver.data import BLOCK_SLOTS, alike_blocks, conditions, feature_names, levelled, time_gaps
-from beatweaver.model import BEGIN, STATISTICS, Heard, Loom, NoteSteps, statistic_buckets
-from beatweaver.notes import LEFT, RIGHT, Placed
-from beatweaver.rhythm import BOTH
-from beatweaver.tokens import SLOTS_PER_BEAT, STATES
+from beatweaver.errors import ConfigError
+from beatweaver.model import BEGIN, STATISTICS, UNKNOWN, Heard, Loom, NoteSteps, statistic_buckets
+from beatweaver.notes import Placed
+from beatweaver.rhythm import BOTH, LEFT, RIGHT
+from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
 
 if TYPE_CHECKING:
     from beatweaver.config import AudioConfig
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from beatweaver.rhythm import Rhythm
     from beatweaver.structure import Sound
 
-__all__ = ["Draw", "Listener", "Part", "place"]
+__all__ = ["Draw", "Listener", "Part", "part_of", "place"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -81,7 +82,8 @@ class Listener:
 
     def odds(self, difficulty: str, density: float) -> tuple[F64, F64]:
         """Log odds of an onset at each slot, and of both hands there, at `density` onsets a slot: (slots,) each."""
-        assert self.model.rhythm is not None
+        if self.model.rhythm is None:
+            raise ConfigError("vocab_size: this model writes tokens and has no rhythm of its own; decode it jointly")
         condition = torch.tensor([conditions(difficulty, density, self.sound.grid.bpm)])
         with torch.inference_mode():
             onset, both = self.model.rhythm(self.heard.slots, condition)
@@ -112,17 +114,42 @@ class Part:
     """Sum of the chosen log chances."""
 
 
-def style_of(facts: Mapping[str, Any], difficulty: str, nps: float, point: float) -> F64:
-    """Statistics of a human level of this difficulty and of like density; `point`, 0 to 1, says which."""
-    rows = np.array(facts.get("styles", {}).get(difficulty, []), dtype=np.float64)
-    out = np.full(len(STATISTICS), np.nan)
+def part_of(
+    name: str,
+    rhythm: Rhythm,
+    sound: Sound,
+    facts: Mapping[str, Any],
+    point: float,
+    *,
+    state: _native.PlayState,
+    gentle: _native.PlayState,
+    rng: np.random.Generator,
+) -> Part:
+    """A difficulty to be placed in the style of a human level of its kind and density.
+
+    Args:
+        name: difficulty.
+        rhythm: its onsets.
+        sound: the song.
+        facts: of the checkpoint; `styles` are statistics of the levels it was trained on.
+        point: 0 to 1, which of the levels that are alike; equal points give the difficulties of a song like styles.
+        state: the hands, strictly.
+        gentle: the hands, with all that is awkward forbidden.
+        rng: what is drawn comes from here.
+    """
+    onsets, doubles = len(rhythm.slot), int((rhythm.hands == BOTH).sum())
+    seconds = float(np.ptp(sound.grid.seconds(rhythm.slot / SLOTS_PER_BEAT))) if onsets else 1.0
+    style = np.full(len(STATISTICS), np.nan)
+    rows = np.array(facts.get("styles", {}).get(name, []), dtype=np.float64)
+    own = (onsets + doubles) / max(seconds, 1.0), doubles / max(onsets, 1)
     if len(rows):
-        near = rows[np.argsort(np.abs(np.log(np.maximum(rows[:, 0], 0.1) / nps)), kind="stable")[:_STYLES_NEAR]]
-        # Sorted by doubles, so that equal points give the difficulties of a song like styles.
-        near = near[np.argsort(near[:, 1], kind="stable")]
-        out[:] = near[min(int(point * len(near)), len(near) - 1)]
-    out[STATISTICS.index("nps")] = nps
-    return out
+        apart = np.abs(np.log(np.maximum(rows[:, 0], 0.1) / max(own[0], 0.1))) + 2.0 * np.abs(rows[:, 1] - own[1])
+        near = rows[np.argsort(apart, kind="stable")[:_STYLES_NEAR]]
+        near = near[np.argsort(near[:, STATISTICS.index("crossed")], kind="stable")]
+        style[:] = near[min(int(point * len(near)), len(near) - 1)]
+    style[:2] = own
+    span = max(int(np.ptp(rhythm.slot)) + 1, 1) if onsets else 1
+    return Part(name=name, rhythm=rhythm, state=state, gentle=gentle, rng=rng, density=onsets / span, style=style)
 
 
 class _Cursor:
@@ -134,10 +161,11 @@ class _Cursor:
         self.slot = rhythm.slot
         self.time_s = sound.grid.seconds(rhythm.slot / SLOTS_PER_BEAT)
         self.source = _twins(rhythm, sound.bar_slots)
+        self.mirrored = rhythm.mirrored[rhythm.slot // sound.bar_slots]
         self.onset = 0
         self.second = False
-        self.done: dict[tuple[int, int], tuple[int, int]] = {}
-        """States by slot and hand, and how many notes the slot had."""
+        self.done: dict[tuple[int, int], int] = {}
+        """States by slot and hand."""
         self.last_s = [-np.inf, -np.inf]
         self.states = [STATES] * 4
         self.before = BEGIN
@@ -188,7 +216,7 @@ class _Cursor:
             for state, out in ((part.state, self.mask), (part.gentle, self.easy)):
                 view = out[span]
                 if kind == 2 and taken is not None:
-                    state.mask_beside(hand, beat, taken[0], view)
+                    state.mask_beside(hand, beat, taken, view)
                 else:
                     state.mask(hand, beat, view)
         return bool(self.mask.any())
@@ -202,9 +230,11 @@ class _Cursor:
         for hand in (0, 1):
             if (kind == 1 and hand == 1) or (kind == 2 and hand == 0):
                 continue
-            found = self.done.get((twin, hand))
-            if found is not None and self.mask[hand * STATES + found[0]]:
-                return hand * STATES + found[0]
+            mirrored = bool(self.mirrored[self.onset])
+            found = self.done.get((twin, 1 - hand if mirrored else hand))
+            state = None if found is None else int(MIRROR[found]) if mirrored else found
+            if state is not None and self.mask[hand * STATES + state]:
+                return hand * STATES + state
         return None
 
     def inputs(self) -> tuple[int, list[int], list[float], list[float], int, int]:
@@ -232,7 +262,7 @@ class _Cursor:
         part.beat.append(beat)
         part.hand.append(RIGHT if hand else LEFT)
         part.chosen.append(state)
-        self.done[slot, hand] = (state, self.kind)
+        self.done[slot, hand] = state
         self.last_s[hand] = float(self.time_s[self.onset])
         self.states[2 * hand : 2 * hand + 2] = [state, self.states[2 * hand]]
         self.before = choice
@@ -265,7 +295,7 @@ class _Decoder:
         )
         self.twice = draw.guidance != 1.0
         if self.twice:
-            none = torch.full_like(buckets, statistic_buckets(torch.tensor([[torch.nan]]), torch.zeros(1, 7))[0, 0])
+            none = torch.full_like(buckets, UNKNOWN)
             condition, buckets = torch.cat([condition, condition]), torch.cat([buckets, none])
         decoder = self.model.decoder
         self.style = decoder.style(condition, buckets)
@@ -317,8 +347,9 @@ class _Decoder:
 
 def _log_sum(x: F64) -> F64:
     top = x.max(axis=-1, keepdims=True)
-    total: F64 = (top + np.log(np.exp(x - top).sum(axis=-1, keepdims=True)))[..., 0]
-    return total
+    total = top + np.log(np.exp(x - top).sum(axis=-1, keepdims=True))
+    out: F64 = total[..., 0]
+    return out
 
 
 def _with_hands_of(logits: F64, other: F64) -> F64:
@@ -407,13 +438,15 @@ def _drawn(listener: Listener, parts: Mapping[str, Part], draw: Draw) -> dict[st
 def _searched(listener: Listener, part: Part, draw: Draw) -> Part:
     """Beam search over one part: the likeliest of the levels kept, repeated bars forced as ever."""
     beams = [_Cursor(part, listener.sound)]
+    done: list[Part] = []
     decoder = _Decoder(listener, [part], draw)
     while True:
         running = [i for i, beam in enumerate(beams) if beam.ready()]
+        # Beams end together but for notes left out.
+        done += [beam.part for i, beam in enumerate(beams) if i not in running]
         if not running:
             break
         if len(running) < len(beams):
-            # Beams end together but for notes left out: those that are done wait no longer.
             decoder.choose(running)
             beams = [beams[i] for i in running]
         logits = decoder.step([beam.inputs() for beam in beams])
@@ -433,7 +466,7 @@ def _searched(listener: Listener, part: Part, draw: Draw) -> Part:
             copied.push(choice)
         decoder.choose([row for _, row, _ in best])
         beams = copies
-    return max((beam.part for beam in beams), key=lambda p: p.score)
+    return max(done, key=lambda end: end.score)
 
 
 def _placed(part: Part) -> Placed:

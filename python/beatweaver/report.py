@@ -354,10 +354,25 @@ def demo(output: Output, document: Mapping[str, Any]) -> None:
         output.line("Look at it without the game: drop the zip onto https://allpoland.github.io/ArcViewer")
 
 
+def training(output: Output, line: Mapping[str, Any]) -> None:
+    """Show a line of a run's log."""
+    seen = {name.removeprefix("val_"): value for name, value in line.items() if name.startswith("val_")}
+    if seen:
+        what = "  ".join(f"{name} {seen[name]:.3f}" for name in ("f1", "rhythm", "notes") if name in seen)
+        output.event(line, f"step {line['step']}: on validation songs {what}")
+        return
+    minutes = line["elapsed_s"] / 60.0
+    losses = "  ".join(f"{name} {line[name]:.3f}" for name in ("loss", "rhythm", "notes") if name in line)
+    speed = f"{line['notes_per_s']:.0f} notes/s, waited {line['wait_s']:.1f} s for data"
+    output.event(line, f"step {line['step']} (epoch {line['epoch']:.1f}, {minutes:.1f} min): {losses}; {speed}")
+
+
 def trained(output: Output, document: Mapping[str, Any]) -> None:
-    """Show what `train` learnt from."""
+    """Show what `train` learnt."""
     best = document["best"]
-    output.line(f"{best['value']:,.0f} {best['metric']} in {document['seconds']:.1f} s")
+    output.line(
+        f"best {best['metric']} {best['value']:,.3f} at step {best['step']}, {document['seconds']:.1f} s in all"
+    )
     output.line(document["weights"])
 
 

@@ -9,7 +9,7 @@ choose among the slots of the harder one, so that all belong together.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -23,7 +23,20 @@ from beatweaver.timing import SLOTS_PER_BEAT
 if TYPE_CHECKING:
     from beatweaver.structure import Plan, Sound
 
-__all__ = ["BOTH", "LEFT", "RIGHT", "TASTE", "Rhythm", "Taste", "compose", "expected_onsets", "slot_columns", "taste"]
+__all__ = [
+    "BOTH",
+    "LEFT",
+    "RIGHT",
+    "TASTE",
+    "Odds",
+    "Rhythm",
+    "Taste",
+    "classic_odds",
+    "compose",
+    "expected_onsets",
+    "slot_columns",
+    "taste",
+]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -74,6 +87,10 @@ STYLES: Final[Mapping[str, Style]] = {
 }
 """Near the medians of human maps; the shortest gaps near their tenth percentile."""
 
+
+Odds = Callable[[str, float], tuple[F64, F64 | None]]
+"""What an engine hears: difficulty and density (onsets a slot) to log odds of an onset at each slot, and of both hands
+there where it can tell: (slots,) each."""
 
 Taste = Mapping[str, float]
 """What the level of one song prefers: a factor for each name of `TASTE`, the same for all its difficulties."""
@@ -222,8 +239,16 @@ def _weights() -> dict[str, F64]:
     return {name: np.array(row) for name, row in json.loads(text)["weights"].items()}
 
 
+def classic_odds(sound: Sound) -> Odds:
+    """Log odds by the logistic model of `slot_columns`."""
+
+    def odds(difficulty: str, density: float) -> tuple[F64, F64 | None]:
+        return _log_odds(sound, density, difficulty), None
+
+    return odds
+
+
 def _log_odds(sound: Sound, density: float, difficulty: str) -> F64:
-    """Log odds of an onset at each slot."""
     weights = _weights()["hard" if difficulty in ("Expert", "ExpertPlus") else "easy"]
     odds: F64 = slot_columns(sound, density) @ weights[1:] + weights[0]
     return odds
@@ -233,11 +258,11 @@ def _onsets_per_note(style: Style) -> float:
     return 1.0 / (1.0 + style.doubles)
 
 
-def expected_onsets(sound: Sound, difficulty: str, nps: float) -> F64:
+def expected_onsets(sound: Sound, difficulty: str, nps: float, heard: Odds) -> F64:
     """Onsets that people would place in each bar of a level of `nps` notes per second: (bars,)."""
     seconds = float(np.ptp(sound.bar_seconds()))
     density = nps * seconds * _onsets_per_note(STYLES[difficulty]) / len(sound.flux)
-    odds = _log_odds(sound, density, difficulty)
+    odds, _ = heard(difficulty, density)
     by_bar: F64 = (1.0 / (1.0 + np.exp(-odds))).reshape(sound.bars, -1).sum(axis=1)
     return by_bar
 
@@ -248,6 +273,7 @@ def compose(
     difficulty: str,
     rng: np.random.Generator,
     taste: Taste,
+    heard: Odds,
     *,
     within: Rhythm | None = None,
     first_s: float = 0.0,
@@ -259,7 +285,7 @@ def compose(
     slot_s = sound.grid.seconds(np.arange(len(sound.flux)) / SLOTS_PER_BEAT)
     open_slots = (slot_s >= first_s) & (slot_s <= last_s)
     wanted = plan.nps[difficulty] * seconds * _onsets_per_note(style)
-    odds = _log_odds(sound, float(wanted.sum()) / len(sound.flux), difficulty)
+    odds, both = heard(difficulty, float(wanted.sum()) / len(sound.flux))
     wanted = wanted * open_slots.reshape(sound.bars, -1).mean(axis=1)
     if within is not None:
         kept = np.full(len(odds), -np.inf)
@@ -274,7 +300,14 @@ def compose(
         slot = np.flatnonzero(chosen)
         chance = np.random.default_rng(seed)
         hands, mirrored = _hands(
-            slot, slot_s[slot], odds[slot], sound.bar_slots, source, style, taste["mirrored"], chance
+            slot,
+            slot_s[slot],
+            odds[slot] if both is None else both[slot],
+            sound.bar_slots,
+            source,
+            style,
+            taste["mirrored"],
+            chance,
         )
         return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source, mirrored=mirrored)
 
@@ -391,7 +424,7 @@ def _copied(
 def _hands(
     slot: I64,
     time_s: F64,
-    weight: F64,
+    accent: F64,
     width: int,
     source: I64,
     style: Style,
@@ -409,7 +442,7 @@ def _hands(
     gap = np.diff(time_s, prepend=time_s[0] - 10.0, append=time_s[-1] + 10.0)
     # Both hands on accents with room around them.
     room = np.minimum(gap[:-1], gap[1:])
-    accent = weight + 2.0 * np.minimum(room, 0.5) + 0.5 * rng.standard_normal(len(slot))
+    accent = accent + 2.0 * np.minimum(room, 0.5) + 0.5 * rng.standard_normal(len(slot))
     able = room >= style.hand_gap_s - 1e-6
     wanted = round(style.doubles * len(slot))
     both = np.zeros(len(slot), dtype=bool)

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed
 
 from beatweaver import _native, checkpoint, notes
-from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig
+from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig, build
 from beatweaver.data import Batch, Corpus, Loader, NoteBatch
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
@@ -36,20 +36,48 @@ from beatweaver.tokens import STATES
 __all__ = ["train", "train_neural"]
 
 
-def train(data: Path, out: Path, *, engine: str = "classic") -> dict[str, Any]:
-    """Fit the pattern table of the classic engine on the training split of `data`, a folder made by `process`.
+def train(
+    data: Path,
+    out: Path,
+    settings: Mapping[str, object] | None = None,
+    *,
+    engine: str = "neural",
+    progress: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]:
+    """Train on the training split of `data`, a folder made by `process`, into the folder `out`.
 
-    Vanilla levels that no filter leaves out count. Writes `OUT/patterns.safetensors` and returns the last line that
-    `beatweaver train --json` prints.
+    Args:
+        data: the folder of `process`.
+        out: folder of the run.
+        settings: flat settings as `config.load` gives them.
+        engine: neural (the transformer) or classic (the pattern table).
+        progress: called with each line of the log.
+
+    Returns:
+        The last line that `beatweaver train --json` prints.
 
     Raises:
-        ConfigError: another engine; or `data` was not made by `process`, or holds no level to learn from.
+        ConfigError: another engine, settings out of range; or `data` was not made by `process`, or holds no level to
+            learn from; and what `train_neural` raises.
         OSError: the file system refused.
     """
-    if engine != "classic":
+    settings = settings or {}
+    if engine == "classic":
+        return _train_classic(data, out)
+    if engine != "neural":
         raise ConfigError(
-            f"engine: found {engine!r}, expected classic", where="engine", found=engine, expected="classic"
+            f"engine: found {engine!r}, expected neural or classic",
+            where="engine",
+            found=engine,
+            expected="neural or classic",
         )
+    filters = build(ProcessConfig, settings)
+    model, config = build(ModelConfig, settings), build(TrainConfig, settings)
+    return train_neural(data, out, model, config, filters=filters, progress=progress)
+
+
+def _train_classic(data: Path, out: Path) -> dict[str, Any]:
+    """Fit the pattern table on vanilla levels that no filter leaves out: `OUT/patterns.safetensors`."""
     began = time.monotonic()
     rows = _rows(data)
     table = notes.fit(_levels(data, rows))
@@ -263,7 +291,7 @@ def look(model: Loom, corpus: Corpus, config: TrainConfig, *, songs: int = 24) -
     sums: dict[str, list[float]] = {}
     plain = {name: value for name, value in _fields(config).items()} | {"label_smoothing": 0.0}
     exact = TrainConfig(**plain)
-    for place in range(0, min(len(corpus.heard), songs)):
+    for place in range(min(len(corpus.heard), songs)):
         batch = corpus.batch([corpus.heard[place]], corpus.silent[place : place + 1], [0, 0], augment=False).to(device)
         for name, (total, count) in loss_terms(model, batch, exact).items():
             sums.setdefault(name, [0.0, 0.0])
