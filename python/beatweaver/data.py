@@ -316,6 +316,18 @@ class Corpus:
         shares = np.arange(1, buckets) / buckets
         return np.nanquantile(rows, shares, axis=0).T.astype(np.float32)
 
+    def styles(self, most: int = 64) -> dict[str, list[list[float]]]:
+        """Statistics of levels by difficulty, up to `most` of each spread over their densities: what styles are drawn
+        from in use."""
+        out: dict[str, list[list[float]]] = {}
+        for name in RANKS:
+            rows = [level.statistics for level in self.levels if level.difficulty == name]
+            known = sorted(row.round(3).tolist() for row in rows if not np.isnan(row).any())
+            if known:
+                at = np.unique(np.linspace(0, len(known) - 1, min(most, len(known))).round().astype(int))
+                out[name] = [known[i] for i in at]
+        return out
+
     def batch(self, songs: Sequence[int], silent: Sequence[int], seed: Sequence[int], *, augment: bool) -> Batch:
         """The batch of some songs and of one level each of some songs without audio.
 

@@ -437,7 +437,9 @@ def _engine(
 
     model, audio, facts = checkpoint.shipped() if weights is None else checkpoint.load(weights)
     listener = neural.Listener(model, audio, samples, sound)
-    return Engine(name=name, odds=listener.odds, table=None, listener=listener, facts=facts)
+    # A model that writes tokens has no rhythm of its own: the plan and the number of onsets are the classic ones then.
+    odds = listener.odds if model.config.planned else rhythm.classic_odds(sound)
+    return Engine(name=name, odds=odds, table=None, listener=listener, facts=facts)
 
 
 def _compose(
@@ -469,7 +471,7 @@ def _compose(
         )
         hands[name] = strict, gentle
     if engine.listener is not None:
-        placed = _placed_by_network(sound, config, engine.listener, engine.facts, rhythms, hands)
+        placed = _placed_by_network(sound, config, engine.listener, engine.facts, rhythms, hands, end_s)
     else:
         table = engine.table or notes.shipped()
         placed = {
@@ -500,23 +502,23 @@ def _placed_by_network(
     facts: Mapping[str, Any],
     rhythms: Mapping[str, rhythm.Rhythm],
     hands: Mapping[str, tuple[_native.PlayState, _native.PlayState]],
+    end_s: float,
 ) -> dict[str, notes.Placed]:
     from beatweaver import neural
 
     point = float(_song_rng(config, sound, "style").random())
-    parts = {
-        name: neural.part_of(
-            name,
-            beaten,
-            sound,
-            facts,
-            point,
+    parts: dict[str, neural.Part] = {}
+    for name, beaten in rhythms.items():
+        count, both = len(beaten.slot), int((beaten.hands == rhythm.BOTH).sum())
+        seconds = float(np.ptp(sound.grid.seconds(beaten.slot / timing.SLOTS_PER_BEAT))) if count else 0.0
+        parts[name] = neural.Part(
+            name=name,
+            rhythm=beaten,
             state=hands[name][0],
             gentle=hands[name][1],
             rng=_rng(config, name, "notes"),
+            style=neural.style_of(facts, name, (count + both) / max(seconds, 1.0), both / max(count, 1), point),
         )
-        for name, beaten in rhythms.items()
-    }
     draw = neural.Draw(
         temperature=config.temperature,
         hand_temperature=config.hand_temperature,
@@ -524,6 +526,8 @@ def _placed_by_network(
         guidance=config.guidance,
         beams=config.beams,
     )
+    if not listener.model.config.planned:
+        return neural.write(listener, parts, draw, first_s=_FIRST_S, last_s=end_s - _OUTRO_S)
     return neural.place(listener, parts, draw)
 
 

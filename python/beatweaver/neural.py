@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from beatweaver import _native
+from beatweaver.config import RANKS
 from beatweaver.data import BLOCK_SLOTS, alike_blocks, conditions, feature_names, levelled, time_gaps
 from beatweaver.errors import ConfigError
 from beatweaver.model import BEGIN, STATISTICS, UNKNOWN, Heard, Loom, NoteSteps, statistic_buckets
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from beatweaver.rhythm import Rhythm
     from beatweaver.structure import Sound
 
-__all__ = ["Draw", "Listener", "Part", "part_of", "place"]
+__all__ = ["Draw", "Listener", "Part", "place", "style_of", "write"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -96,13 +97,12 @@ class Part:
 
     name: str
     rhythm: Rhythm
+    """Its onsets; joint decoding writes its own and takes their number alone."""
     state: _native.PlayState
     """The hands, strictly."""
     gentle: _native.PlayState
     """What is not even awkward."""
     rng: np.random.Generator
-    density: float
-    """Onsets a slot."""
     style: F64
     """Statistics asked for, NaN where any will do: (8,)."""
     beat: list[float] = field(default_factory=list)
@@ -113,43 +113,42 @@ class Part:
     score: float = 0.0
     """Sum of the chosen log chances."""
 
+    @property
+    def density(self) -> float:
+        """Onsets a slot, from the first to the last."""
+        slot = self.rhythm.slot
+        return len(slot) / max(int(np.ptp(slot)) + 1, 1) if len(slot) else 0.0
 
-def part_of(
-    name: str,
-    rhythm: Rhythm,
-    sound: Sound,
-    facts: Mapping[str, Any],
-    point: float,
-    *,
-    state: _native.PlayState,
-    gentle: _native.PlayState,
-    rng: np.random.Generator,
-) -> Part:
-    """A difficulty to be placed in the style of a human level of its kind and density.
+    def push(self, hand: int, beat: float, state: int) -> None:
+        """Goes on by one note; `hand` 0 left, 1 right."""
+        self.state.push(hand, beat, state)
+        self.gentle.push(hand, beat, state)
+        self.beat.append(beat)
+        self.hand.append(RIGHT if hand else LEFT)
+        self.chosen.append(state)
+
+
+def style_of(facts: Mapping[str, Any], name: str, nps: float, doubles: float, point: float) -> F64:
+    """Statistics of a human level of a difficulty, of about this density and share of doubles: (8,), NaN where unknown.
 
     Args:
-        name: difficulty.
-        rhythm: its onsets.
-        sound: the song.
         facts: of the checkpoint; `styles` are statistics of the levels it was trained on.
+        name: difficulty.
+        nps: notes per second.
+        doubles: share of onsets for both hands; NaN for any.
         point: 0 to 1, which of the levels that are alike; equal points give the difficulties of a song like styles.
-        state: the hands, strictly.
-        gentle: the hands, with all that is awkward forbidden.
-        rng: what is drawn comes from here.
     """
-    onsets, doubles = len(rhythm.slot), int((rhythm.hands == BOTH).sum())
-    seconds = float(np.ptp(sound.grid.seconds(rhythm.slot / SLOTS_PER_BEAT))) if onsets else 1.0
     style = np.full(len(STATISTICS), np.nan)
     rows = np.array(facts.get("styles", {}).get(name, []), dtype=np.float64)
-    own = (onsets + doubles) / max(seconds, 1.0), doubles / max(onsets, 1)
     if len(rows):
-        apart = np.abs(np.log(np.maximum(rows[:, 0], 0.1) / max(own[0], 0.1))) + 2.0 * np.abs(rows[:, 1] - own[1])
+        apart = np.abs(np.log(np.maximum(rows[:, 0], 0.1) / max(nps, 0.1)))
+        apart = apart if np.isnan(doubles) else apart + 2.0 * np.abs(rows[:, 1] - doubles)
         near = rows[np.argsort(apart, kind="stable")[:_STYLES_NEAR]]
         near = near[np.argsort(near[:, STATISTICS.index("crossed")], kind="stable")]
         style[:] = near[min(int(point * len(near)), len(near) - 1)]
-    style[:2] = own
-    span = max(int(np.ptp(rhythm.slot)) + 1, 1) if onsets else 1
-    return Part(name=name, rhythm=rhythm, state=state, gentle=gentle, rng=rng, density=onsets / span, style=style)
+    style[0] = nps
+    style[1] = style[1] if np.isnan(doubles) else doubles
+    return style
 
 
 class _Cursor:
@@ -256,13 +255,8 @@ class _Cursor:
     def push(self, choice: int) -> None:
         """Places a choice and goes on."""
         hand, state = divmod(choice, STATES)
-        part, beat, slot = self.part, self.beat, int(self.slot[self.onset])
-        part.state.push(hand, beat, state)
-        part.gentle.push(hand, beat, state)
-        part.beat.append(beat)
-        part.hand.append(RIGHT if hand else LEFT)
-        part.chosen.append(state)
-        self.done[slot, hand] = state
+        self.part.push(hand, self.beat, state)
+        self.done[int(self.slot[self.onset]), hand] = state
         self.last_s[hand] = float(self.time_s[self.onset])
         self.states[2 * hand : 2 * hand + 2] = [state, self.states[2 * hand]]
         self.before = choice
@@ -319,18 +313,27 @@ class _Decoder:
             beat=at.float() / SLOTS_PER_BEAT,
         )
         decoder = self.model.decoder
-        position = None
-        if self.model.config.position == "index":
-            position = torch.full((len(twice), 1), float(self.count))
+        return self._guided(decoder.embed(steps, self.heard, self.style), steps.beat)
+
+    def step_tokens(self, tokens: Sequence[int], beats: Sequence[float]) -> F64:
+        """Log odds of the token that follows each of `tokens`: (parts, 291)."""
+        twice, at = (list(x) * (2 if self.twice else 1) for x in (tokens, beats))
+        beat = torch.tensor(at, dtype=torch.float32)[:, None]
+        slot = (beat * SLOTS_PER_BEAT).round().long()
+        x = self.model.decoder.embed_tokens(torch.tensor(twice)[:, None], slot, self.heard, self.style)
+        return self._guided(x, beat)
+
+    def _guided(self, x: torch.Tensor, beat: torch.Tensor) -> F64:
+        position = torch.full_like(beat, float(self.count)) if self.model.config.position == "index" else None
         self.count += 1
-        x = decoder.embed(steps, self.heard, self.style)
-        logits = decoder(x, steps.beat, self.heard, sounds=self.sounds, caches=self.caches, position=position)
-        out = logits[:, 0].double().numpy()
+        logits = self.model.decoder(x, beat, self.heard, sounds=self.sounds, caches=self.caches, position=position)
+        # Rounded, so that the last bits of another processor's sums do not make another level.
+        out: F64 = np.round(logits[:, 0].double().numpy(), 3)
         if self.twice:
             asked, free = out[: self.rows], out[self.rows :]
-            guided = free + self.draw.guidance * (asked - free)
+            guided: F64 = free + self.draw.guidance * (asked - free)
             # The hands stay as learnt; only the places follow what is asked.
-            return _with_hands_of(guided, asked)
+            return _with_hands_of(guided, asked) if self.model.config.planned else guided
         return out
 
     def choose(self, rows: Sequence[int]) -> None:
@@ -477,3 +480,123 @@ def _placed(part: Part) -> Placed:
         left_out=part.left_out,
         refused=part.refused,
     )
+
+
+# ---- joint decoding -------------------------------------------------------------------------------------------------
+
+_TOKENS: Final = b'{"content": "notes", "divisions": 48}'
+_BAR_BEATS: Final = 4
+
+
+class _Writer:
+    """One difficulty while its tokens are written."""
+
+    def __init__(self, part: Part, vocab: _native.Vocab, sound: Sound, first_s: float, last_s: float) -> None:
+        self.part, self.vocab, self.sound = part, vocab, sound
+        self.first_s, self.last_s = first_s, last_s
+        self.bars = int(float(sound.grid.beat(last_s)) // _BAR_BEATS) + 1
+        self.bar, self.beat, self.last_onset = -1, 0.0, -1.0
+        self.left: int | None = None
+        self.over = False
+        names = ("POS", "LEFT", "RIGHT", "LEFT-EMPTY", "RIGHT-EMPTY", "BAR", "DIFFICULTY")
+        self.range = {name: vocab.range(name) for name in names}
+        places = self.range["POS"][1] - self.range["POS"][0]
+        self.places: F64 = np.arange(places, dtype=np.float64) * (_BAR_BEATS / places)
+        self.states = np.zeros(STATES, dtype=bool)
+        self.easy = np.zeros(STATES, dtype=bool)
+
+    def narrow(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Weights of the tokens that `mask` of the grammar allows, by what the song and the hands allow."""
+        weight = mask.astype(np.float64)
+        pos, bar = self.range["POS"], self.range["BAR"][0]
+        if self.bar + 1 >= self.bars and mask[self.vocab.eos]:
+            weight[bar] = 0.0
+        elif self.bar + 1 < self.bars:
+            weight[self.vocab.eos] = 0.0
+        first = self.range["DIFFICULTY"]
+        if mask[first[0] : first[1]].any():
+            weight[:] = 0.0
+            weight[first[0] + RANKS.index(self.part.name)] = 1.0
+            return weight
+        if mask[pos[0] : pos[1]].any():
+            at_s = self.sound.grid.seconds(max(self.bar, 0) * _BAR_BEATS + self.places)
+            open_places = (at_s >= self.first_s) & (at_s <= self.last_s)
+            weight[pos[0] : pos[1]] *= open_places
+        for hand, name in ((0, "LEFT"), (1, "RIGHT")):
+            span = slice(*self.range[name])
+            if not mask[span].any():
+                continue
+            for state, out in ((self.part.state, self.states), (self.part.gentle, self.easy)):
+                if hand and self.left is not None:
+                    state.mask_beside(1, self.beat, self.left, out)
+                else:
+                    state.mask(hand, self.beat, out)
+            weight[span] *= self.states * np.where(self.easy, 1.0, _STRAINED[self.part.name])
+        return weight if weight.sum() > 0 else mask.astype(np.float64)
+
+    def push(self, token: int, allowed: bool) -> None:
+        """Goes on by one token; a note that was not allowed is written but not placed."""
+        if token == self.vocab.eos:
+            self.over = True
+        elif token == self.range["BAR"][0]:
+            self.bar += 1
+            self.beat = float(self.bar * _BAR_BEATS)
+        elif self.range["POS"][0] <= token < self.range["POS"][1]:
+            self.beat = self.bar * _BAR_BEATS + float(self.places[token - self.range["POS"][0]])
+            self.left = None
+        for hand, name in ((0, "LEFT"), (1, "RIGHT")):
+            low, high = self.range[name]
+            if low <= token < high:
+                if not allowed:
+                    self.part.left_out += 1
+                    continue
+                self.part.push(hand, self.beat, token - low)
+                if hand == 0:
+                    self.left = token - low
+
+
+def write(
+    listener: Listener, parts: Mapping[str, Part], draw: Draw, *, first_s: float, last_s: float
+) -> dict[str, Placed]:
+    """Levels written token by token by a model of joint decoding, all difficulties side by side.
+
+    Notes lie between `first_s` and `last_s`; what the hands could not play is written but not placed.
+    """
+    vocab = _native.Vocab(_TOKENS)
+    writers = [_Writer(part, vocab, listener.sound, first_s, last_s) for part in parts.values()]
+    grammars = [_native.Grammar(vocab, batch=1) for _ in writers]
+    mask = np.zeros((1, vocab.size), dtype=bool)
+    timed = np.zeros(vocab.size, dtype=bool)
+    for name in ("BAR", "POS", "LEFT-EMPTY", "RIGHT-EMPTY"):
+        timed[slice(*vocab.range(name))] = True
+    with torch.inference_mode():
+        decoder = _Decoder(listener, [writer.part for writer in writers], draw)
+        active = list(range(len(writers)))
+        last = [vocab.bos] * len(writers)
+        for grammar in grammars:
+            grammar.push(np.array([vocab.bos], dtype=np.uint16))
+        limit = 8 * listener.slots + 64
+        while active and decoder.count < limit:
+            logits = decoder.step_tokens([last[row] for row in active], [writers[row].beat for row in active])
+            for row, odds in zip(active, logits, strict=True):
+                writer, grammar = writers[row], grammars[row]
+                grammar.mask(mask)
+                weight = writer.narrow(mask[0])
+                scaled = odds / np.where(timed, draw.hand_temperature, draw.temperature)
+                own = np.where(mask[0], np.exp(scaled - scaled[mask[0]].max()), 0.0)
+                chance = own * weight
+                chance = chance if chance.sum() > 0 else weight
+                writer.part.refused += int(writer.part.rng.random() > chance.sum() / max(own.sum(), 1e-12))
+                total = np.cumsum(chance)
+                token = int(np.searchsorted(total, writer.part.rng.random() * total[-1], side="right"))
+                token = min(token, int(np.flatnonzero(chance)[-1]))
+                states = any(low <= token < high for low, high in (writer.range["LEFT"], writer.range["RIGHT"]))
+                allowed = not states or bool(writer.states[(token - writer.range["LEFT"][0]) % (STATES + 1)])
+                grammar.push(np.array([token], dtype=np.uint16))
+                writer.push(token, allowed)
+                last[row] = token
+            running = [row for row in active if not writers[row].over]
+            if len(running) < len(active):
+                decoder.choose([active.index(row) for row in running])
+                active = running
+    return {name: _placed(part) for name, part in parts.items()}

@@ -206,7 +206,7 @@ def _note_terms(model: Loom, batch: NoteBatch, heard: Heard, config: TrainConfig
         free = (batch.steps.kind == 0) & (batch.target >= 0)
     else:
         vocab = _native.Vocab(b'{"content": "notes", "divisions": 48}')
-        left, right = vocab.range("left"), vocab.range("right")
+        left, right = vocab.range("LEFT"), vocab.range("RIGHT")
         free = (batch.target >= left[0]) & (batch.target < right[1])
     share = chance.exp()
     mine, others = share[..., slice(*left)].sum(dim=-1), share[..., slice(*right)].sum(dim=-1)
@@ -426,6 +426,7 @@ class _Run:
         self.since_best = 0
         self.usual: float | None = None
         self.strange = 0
+        self.styles = learnt.styles()
         self.loader: Loader | None = None
         self.board: Any = None
 
@@ -588,7 +589,7 @@ class _Run:
             value = seen[name]
             better = self.best is None or (value > self.best[1] if name == "f1" else value < self.best[1])
             self._report({"step": self.step, **{f"val_{key}": round(v, 5) for key, v in seen.items()}})
-            facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen}
+            facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen, "styles": self.styles}
             if better:
                 self.best, self.since_best = (name, value, self.step), 0
                 checkpoint.save(self.model, self.out / "best.safetensors", self.learnt.audio, facts)
