@@ -296,7 +296,7 @@ def compose(
     seed = int(rng.integers(2**63))
 
     def attempt(factor: float) -> Rhythm:
-        chosen, source = _choose_bars(sound, odds, wanted * factor, slot_s, style.gap_s)
+        chosen, source = _choose(sound, odds, wanted * factor, slot_s, style.gap_s)
         slot = np.flatnonzero(chosen)
         chance = np.random.default_rng(seed)
         hands, mirrored = _hands(
@@ -323,28 +323,34 @@ def compose(
     return made
 
 
-def _choose_bars(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float) -> tuple[NDArray[np.bool_], I64]:
-    """The slots taken, bar by bar, and the bar that each bar repeats."""
-    width = sound.bar_slots
+def _choose(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float) -> tuple[NDArray[np.bool_], I64]:
+    """The slots taken, and the bar that each bar repeats.
+
+    The best slots of the whole song are taken, after each bar's odds were moved so that it expects what the plan wants
+    of it: a bar that has more to say than its plan gives way less than one that has nothing.
+    """
+    expected = (1.0 / (1.0 + np.exp(-odds))).reshape(sound.bars, -1).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        moved = odds + np.repeat(np.log(wanted / np.maximum(expected, 1e-9)), sound.bar_slots)
+    moved = np.where(_fits_beat(odds), moved, -np.inf)
     chosen = np.zeros(len(odds), dtype=bool)
+    left = round(float(wanted.sum()))
+    first = np.searchsorted(slot_s, slot_s - gap_s + 1e-6, side="left")
+    after = np.searchsorted(slot_s, slot_s + gap_s - 1e-6, side="right")
+    for slot in np.argsort(-moved, kind="stable").tolist():
+        if left <= 0 or not np.isfinite(moved[slot]):
+            break
+        if not chosen[first[slot] : after[slot]].any():
+            chosen[slot] = True
+            left -= 1
     source = np.full(sound.bars, -1, dtype=np.int64)
-    owed = 0.0
-    song_wide = _triplets_fit(odds)
-    for bar in range(sound.bars):
+    width = sound.bar_slots
+    for bar in np.flatnonzero(wanted > 0).tolist():
         span = slice(bar * width, (bar + 1) * width)
-        if wanted[bar] <= 0:
-            owed = 0.0
-            continue
-        target = wanted[bar] + owed
-        count = round(target)
-        fresh = _best_slots(odds[span], slot_s[span], count, gap_s, chosen[: span.start], slot_s, song_wide)
-        earlier = _copied(sound, odds[span], chosen, bar, count, fresh, gap_s, slot_s)
+        earlier = _copied(sound, odds[span], chosen, bar, gap_s, slot_s)
         if earlier >= 0:
-            fresh = np.flatnonzero(chosen[earlier * width : (earlier + 1) * width])
+            chosen[span] = chosen[earlier * width : (earlier + 1) * width]
             source[bar] = earlier
-        chosen[span.start + fresh] = True
-        # What a bar could not hold is not forced onto the next ones: at most one onset is carried over.
-        owed = float(np.clip(target - len(fresh), -1.0, 1.0))
     return chosen, source
 
 
@@ -360,50 +366,36 @@ def _triplets_fit(odds: F64) -> float:
     return level((4, 8)) - level((3, 9))
 
 
-def _best_slots(
-    odds: F64, slot_s: F64, count: int, gap_s: float, before: NDArray[np.bool_], all_s: F64, triplets: float
-) -> I64:
-    """The `count` best slots of a bar that keep their distance, on quarters or on triplets beat by beat."""
-    usable = np.isfinite(odds).copy()
-    place = np.arange(len(odds)) % SLOTS_PER_BEAT
-    for start in range(0, len(odds), SLOTS_PER_BEAT):
-        beat = slice(start, start + SLOTS_PER_BEAT)
-        levels = [np.sort(np.where(np.isin(place[beat], p[1:]), odds[beat], -np.inf))[::-1][:2].sum() for p in _ALLOWED]
-        own = levels[1] - levels[0] if np.isfinite(levels).all() else -np.inf
-        takes = _ALLOWED[1] if np.isfinite(own) and own + triplets > 2.0 else _ALLOWED[0]
-        if not np.isfinite(levels[0]) and np.isfinite(levels[1]):
-            takes = _ALLOWED[1]
-        usable[beat] &= np.isin(place[beat], takes)
-    last = np.flatnonzero(before)
-    if len(last):
-        usable &= slot_s - all_s[last[-1]] >= gap_s - 1e-6
-    taken: list[int] = []
-    for index in np.argsort(-np.where(usable, odds, -np.inf), kind="stable"):
-        if len(taken) >= count or not usable[index]:
-            break
-        if all(abs(slot_s[index] - slot_s[other]) >= gap_s - 1e-6 for other in taken):
-            taken.append(int(index))
-    return np.array(sorted(taken), dtype=np.int64)
+def _fits_beat(odds: F64) -> NDArray[np.bool_]:
+    """Slots on quarters or on triplets, beat by beat whichever sounds there: (slots,)."""
+    by_beat = odds.reshape(-1, SLOTS_PER_BEAT)
+    best = []
+    for places in _ALLOWED:
+        inner = np.sort(by_beat[:, places[1:]], axis=1)[:, ::-1]
+        best.append(inner[:, :2].sum(axis=1))
+    known = np.isfinite(best[0]) & np.isfinite(best[1])
+    apart = np.where(known, np.where(known, best[1], 0.0) - np.where(known, best[0], 0.0), -np.inf)
+    triplets = apart + _triplets_fit(odds) > 2.0
+    triplets |= ~np.isfinite(best[0]) & np.isfinite(best[1])
+    takes = np.zeros((2, SLOTS_PER_BEAT), dtype=bool)
+    for row, places in enumerate(_ALLOWED):
+        takes[row, list(places)] = True
+    fits: NDArray[np.bool_] = takes[triplets.astype(int)].ravel() & np.isfinite(odds)
+    return fits
 
 
-def _copied(
-    sound: Sound,
-    odds: F64,
-    chosen: NDArray[np.bool_],
-    bar: int,
-    count: int,
-    fresh: I64,
-    gap_s: float,
-    slot_s: F64,
-) -> int:
-    """The earlier bar that this one had better repeat, or -1."""
+def _copied(sound: Sound, odds: F64, chosen: NDArray[np.bool_], bar: int, gap_s: float, slot_s: F64) -> int:
+    """The earlier bar that this one, of these odds, had better repeat, or -1."""
+    width = sound.bar_slots
+    fresh = np.flatnonzero(chosen[bar * width : (bar + 1) * width])
     if bar == 0 or not len(fresh):
         return -1
-    width = sound.bar_slots
     likeness = sound.likeness[bar, :bar]
     best, found = -np.inf, -1
-    own = odds[fresh].mean()
-    before = np.flatnonzero(chosen[: bar * width])
+    own, count = odds[fresh].mean(), len(fresh)
+    before, behind = chosen[: bar * width], chosen[(bar + 1) * width :]
+    last_s = slot_s[np.flatnonzero(before)[-1]] if before.any() else -np.inf
+    next_s = slot_s[(bar + 1) * width + int(np.argmax(behind))] if behind.any() else np.inf
     for earlier in np.argsort(-likeness, kind="stable")[:3]:
         pattern = np.flatnonzero(chosen[earlier * width : (earlier + 1) * width])
         if not len(pattern) or likeness[earlier] < _COPY_LIKENESS or abs(len(pattern) - count) > max(1.0, 0.2 * count):
@@ -411,9 +403,8 @@ def _copied(
         if not np.isfinite(odds[pattern]).all():
             continue
         # The tempo may have changed since.
-        if (np.diff(slot_s[bar * width + pattern]) < gap_s - 1e-6).any():
-            continue
-        if len(before) and slot_s[bar * width + pattern[0]] - slot_s[before[-1]] < gap_s - 1e-6:
+        at_s = np.concatenate([[last_s], slot_s[bar * width + pattern], [next_s]])
+        if (np.diff(at_s) < gap_s - 1e-6).any():
             continue
         value = odds[pattern].mean() + _COPY_PER_LIKENESS * likeness[earlier]
         if value > own - _COPY_LOSS and value > best:
