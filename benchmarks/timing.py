@@ -181,7 +181,7 @@ def tempo_doubts(item: Item, envelope: timing.Envelope) -> tuple[list[str], floa
             out.append(f"notes lie on the grid of {told_bpm:.2f} ({grid.max():.2f} against {own:.2f})")
         else:
             stretch, gain = best_stretch(notes_s, pulse)
-            if gain > 1.5:
+            if gain > 1.5 and abs(stretch - 1.0) > 5e-4:  # half of what counts as the right tempo
                 told_bpm = item.bpm * stretch
                 out.append(f"notes fit the sound at {told_bpm:.2f} ({gain:.1f} times better)")
     return out, told_bpm
@@ -334,6 +334,18 @@ def own_lag(results: list[dict[str, Any]]) -> None:
         )
 
 
+def people(shared: Path) -> None:
+    """How far two people agree on the tempo of one song: pairs of maps of train by different mappers."""
+    rows = [r for r in json.loads((shared / "corpus/manifest.json").read_text()) if r["split"] == "train" and r["bpm"]]
+    steady = [r for r in rows if r["bpm_changes"] == 0]
+    pairs = {
+        tuple(sorted((r["id"], o["id"]))): tempo_class(r["bpm"], o["bpm"]) for r in steady for o in others_of(r, rows)
+    }
+    found = list(pairs.values())
+    octave = found.count("half") + found.count("double")
+    print(f"\ntwo people, one song: {len(found)} pairs, same tempo {found.count('right')}, half or double {octave}")
+
+
 def calibration(results: list[dict[str, Any]]) -> None:
     """Confidence against being right, where the map gives no cause for doubt and everywhere."""
     print("\nconfidence      songs  mean confidence  right tempo and within 40 ms")
@@ -417,6 +429,7 @@ def main() -> None:
                 surely = [r for r in steady if not r["tempo_doubts"] + r["phase_doubts"]]
                 table(f"{split}, nor phase: {who}", surely)
     own_lag(results)
+    people(args.shared)
     calibration([r for r in results if not r["tempo_doubts"] + r["phase_doubts"] and r["steady"]])
     ours, theirs = (240 * seconds[k] / seconds["audio"] for k in ("ours", "librosa"))
     print(f"\n{seconds['audio'] / 60:.0f} minutes of audio, CPU for 4 minutes: beatweaver {ours:.2f} s", end="")
