@@ -108,7 +108,7 @@ def fit(shared: Path, items: list[bench.Item], cache: Path) -> None:
             tempo[1].append(int(near[0]))
             tempo[2].append(np.interp(np.log2(bpm), at[:, 0], density))
         known_phase = item.offset_s is not None and item not in extra
-        if not known_phase or (item.beats_s is None and bench.doubts_of(item, envelope)):
+        if not known_phase or (item.beats_s is None and in_doubt(item, envelope)):
             continue
         line = np.array([0.0, 60.0 / item.bpm]) + (item.offset_s or 0.0)
         level, spread = timing.phase_profile(envelope, line, np.array([0.0, 1.0]))
@@ -137,6 +137,10 @@ def unchecked(row: dict[str, Any]) -> bool:
         and not row["passes_onset_check"]
         and not row["bpm_changes"]
     )
+
+
+def in_doubt(item: bench.Item, envelope: timing.Envelope) -> bool:
+    return bool(bench.tempo_doubts(item, envelope)[0] or bench.phase_doubts(item, envelope))
 
 
 def metre_of(item: bench.Item) -> int:
