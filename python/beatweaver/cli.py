@@ -349,10 +349,17 @@ def demo(output: Output, out: Path, seed: int) -> ExitCode:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--out", "run", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--engine", metavar="neural|classic", default="neural", help="What is trained.")
+@click.option("--from", "start", type=click.Path(path_type=Path), help="A checkpoint to go on from, with new settings.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings as a flat JSON file.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be given again.")
 def train(
-    output: Output, data: Path, run: Path, engine: str, file: Path | None, overrides: tuple[str, ...]
+    output: Output,
+    data: Path,
+    run: Path,
+    engine: str,
+    start: Path | None,
+    file: Path | None,
+    overrides: tuple[str, ...],
 ) -> ExitCode:
     """Learn from DATA, a folder made by `process`: the transformer, or the classic engine's patterns.
 
@@ -363,7 +370,9 @@ def train(
     from beatweaver.train import train as work
 
     settings = config.load(file, overrides)
-    document = work(data, run, settings, engine=engine, progress=lambda line: report.training(output, line))
+    document = work(
+        data, run, settings, engine=engine, start=start, progress=lambda line: report.training(output, line)
+    )
     output.result(document, lambda: report.trained(output, document), one_line=True)
     return ExitCode.OK
 

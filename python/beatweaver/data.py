@@ -392,7 +392,7 @@ def _reason(row: Mapping[str, Any], filters: ProcessConfig | None) -> str:
     """Why a row of the index is not taken; empty if it is."""
     if row["filter"] or row["row"] < 0:
         return row["filter"] or "no-tokens"
-    if row["category"] != "vanilla":
+    if row["category"] not in ("vanilla", "chroma"):
         return str(row["category"])
     if filters is None:
         return ""

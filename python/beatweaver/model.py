@@ -217,13 +217,14 @@ class ConvBlock(nn.Module):
 
     taps: Final = 5
 
-    def __init__(self, dim: int, reach: int) -> None:
+    def __init__(self, dim: int, reach: int, dropout: float) -> None:
         super().__init__()
         self.reach = reach
         self.tap = nn.Parameter(torch.randn(self.taps, dim) / self.taps)
         self.norm = nn.RMSNorm(dim)
         self.up = nn.Linear(dim, 2 * dim)
         self.down = nn.Linear(2 * dim, dim)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """(B, S, dim) to the same; `inside` (B, S, 1) is 0 behind the end of a song."""
@@ -231,7 +232,7 @@ class ConvBlock(nn.Module):
         # Shifted sums: faster on CPUs than a convolution of one channel each, and no transposing.
         padded = F.pad(x * inside, (0, 0, 2 * self.reach, 2 * self.reach))
         mixed = sum(padded[:, k * self.reach : k * self.reach + slots] * self.tap[k] for k in range(self.taps))
-        return x + self.down(F.silu(self.up(self.norm(mixed))))
+        return x + self.dropout(self.down(F.silu(self.up(self.norm(mixed)))))
 
 
 # ---- hearing --------------------------------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ class AudioEncoder(nn.Module):
         self.into = nn.Linear(features, dim)
         self.place = nn.Embedding(SLOTS_PER_BEAT, dim)
         self.convolutions = nn.ModuleList(
-            ConvBlock(dim, _DILATIONS[i % len(_DILATIONS)]) for i in range(config.conv_blocks)
+            ConvBlock(dim, _DILATIONS[i % len(_DILATIONS)], config.dropout) for i in range(config.conv_blocks)
         )
         self.alike = nn.Linear(dim, dim, bias=False)
         heads = config.encoder_heads
@@ -342,7 +343,7 @@ class RhythmHead(nn.Module):
         self.into = nn.Linear(config.encoder_dim, dim)
         self.condition = nn.Sequential(nn.Linear(CONDITIONS, dim), nn.SiLU(), nn.Linear(dim, 2 * dim))
         self.place = nn.Linear(CONDITIONS, SLOTS_PER_BEAT)
-        self.blocks = nn.ModuleList(ConvBlock(dim, reach) for reach in (1, 3, 12))
+        self.blocks = nn.ModuleList(ConvBlock(dim, reach, config.dropout) for reach in (1, 3, 12))
         self.norm = nn.RMSNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(dim, 2)

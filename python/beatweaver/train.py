@@ -42,6 +42,7 @@ def train(
     settings: Mapping[str, object] | None = None,
     *,
     engine: str = "neural",
+    start: Path | None = None,
     progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     """Train on the training split of `data`, a folder made by `process`, into the folder `out`.
@@ -51,6 +52,7 @@ def train(
         out: folder of the run.
         settings: flat settings as `config.load` gives them.
         engine: neural (the transformer) or classic (the pattern table).
+        start: a checkpoint whose weights the transformer begins with.
         progress: called with each line of the log.
 
     Returns:
@@ -73,7 +75,7 @@ def train(
         )
     filters = build(ProcessConfig, settings)
     model, config = build(ModelConfig, settings), build(TrainConfig, settings)
-    return train_neural(data, out, model, config, filters=filters, progress=progress)
+    return train_neural(data, out, model, config, filters=filters, start=start, progress=progress)
 
 
 def _train_classic(data: Path, out: Path) -> dict[str, Any]:
@@ -331,6 +333,7 @@ def train_neural(
     config: TrainConfig,
     *,
     filters: ProcessConfig | None = None,
+    start: Path | None = None,
     progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]:
     """Train the transformer on the levels of `data`, going on where an earlier run in `out` stopped.
@@ -343,6 +346,7 @@ def train_neural(
         model_config: what is trained.
         config: how.
         filters: easiest difficulty, characteristics and tempi that are learnt.
+        start: a checkpoint of the same shape whose weights are the first ones.
         progress: called with each line of the log.
 
     Returns:
@@ -365,12 +369,26 @@ def train_neural(
     model.feature_mean.copy_(torch.from_numpy(mean))
     model.feature_scale.copy_(torch.from_numpy(scale))
     model.statistic_edges.copy_(torch.from_numpy(learnt.statistic_edges(BUCKETS)))
+    if start is not None:
+        _begin_with(model, start)
     model.to(device)
     run = _Run(model, learnt, held, out, config, device, rank, world, progress)
     try:
         return run.go(began)
     finally:
         run.close()
+
+
+def _begin_with(model: Loom, start: Path) -> None:
+    """Takes over the weights of a checkpoint, scales of features and edges of statistics with them."""
+    other, _, _ = checkpoint.load(start)
+    try:
+        model.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{start}: a model of another shape: {str(error).splitlines()[-1].strip()}; train with its own settings",
+            path=str(start),
+        ) from None
 
 
 def _join() -> tuple[int, int]:
