@@ -344,8 +344,8 @@ class _Composer:
         other = self.before[LEFT + RIGHT - hand][1]
         if beside is not None:
             other = beside
-            weight[(_CUT == _CUT[beside]) | (_CUT == _CUT[MIRROR[beside]])] *= self.taste["alike"]
-            weight[_ROW == _ROW[beside]] *= self.taste["level"]
+            weight[(_CUT[beside] == _CUT) | (_CUT[MIRROR[beside]] == _CUT)] *= self.taste["alike"]
+            weight[_ROW[beside] == _ROW] *= self.taste["level"]
         elif other != _NONE and hand == RIGHT:
             other = int(MIRROR[other])
         if other != _NONE:
