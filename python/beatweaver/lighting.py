@@ -40,30 +40,12 @@ _COLOURS: Final = (0, 4)
 
 GROUP_LIT: Final = frozenset(
     f"{name}Environment"
-    for name in [
-        "Weave",
-        "Pyro",
-        "EDM",
-        "TheSecond",
-        "Lizzo",
-        "TheWeeknd",
-        "RockMixtape",
-        "Dragons2",
-        "Panic2",
-        "Queen",
-        "LinkinPark2",
-        "TheRollingStones",
-        "Lattice",
-        "DaftPunk",
-        "HipHop",
-        "Collider",
-        "Britney",
-        "Monstercat2",
-        "Metallica",
-        "Grid",
-        "Coldplay",
-        "Prodigy",
-    ]
+    for name in (
+        *("Weave", "Pyro", "EDM", "TheSecond", "Lizzo", "TheWeeknd"),
+        *("RockMixtape", "Dragons2", "Panic2", "Queen", "LinkinPark2", "TheRollingStones"),
+        *("Lattice", "DaftPunk", "HipHop", "Collider", "Britney", "Monstercat2"),
+        *("Metallica", "Grid", "Coldplay", "Prodigy"),
+    )
 )
 """Stages whose lamps hang in groups, which basic events do not reach."""
 

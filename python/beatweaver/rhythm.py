@@ -96,8 +96,8 @@ TASTE: Final[Mapping[str, tuple[float, float]]] = {
     "stays": (4.0, 1.0),
     "returns": (0.27, 0.4),
 }
-"""Median over songs, and spread over songs as the standard deviation of the logarithm. Tuned on val until the rates of the
-levels have the median and the spread of people's."""
+"""Median over songs, and spread over songs as the standard deviation of the logarithm. Tuned on val until the rates of
+the levels have the median and the spread of people's."""
 
 
 def taste(rng: np.random.Generator) -> Taste:

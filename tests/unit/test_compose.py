@@ -139,7 +139,6 @@ def test_bars_that_repeat_another_have_its_rhythm(song: tuple[Any, float, int]) 
             assert bars[bar] == bars[source]
 
 
-@given(songs)
 def test_bars_in_a_mirror_exchange_the_hands() -> None:
     sound, made = compose((stages.grid(bpm=120.0), 240.0, 3), "Expert", first_s=2.0)
     hands = dict(zip(made.slot.tolist(), made.hands.tolist(), strict=True))
@@ -190,6 +189,7 @@ def test_bars_with_little_to_play_rest() -> None:
     assert not resting[[2, 6, 8, 9]].any()
 
 
+@given(songs)
 def test_an_easier_rhythm_is_made_of_the_harder_one(song: tuple[Any, float, int]) -> None:
     _, hard = compose(song, "Hard")
     _, easy = compose(song, "Easy", within=hard)
