@@ -336,7 +336,11 @@ def dark_spans(show: Mapping[str, Columns], clock: Grid, start_s: float, end_s: 
 
 
 def light_faults(show: Mapping[str, Columns], clock: Grid, start_s: float, end_s: float) -> list[str]:
-    """What MapCheck or a player would hold against the lights."""
+    """What MapCheck or a player would hold against the lights.
+
+    MapCheck's rules: insufficientLight, invalidEventBox (none are made), unlitBomb (never dark, so that a bomb may lie
+    anywhere), and what invalidObject, outsidePlayable and outro say of light events.
+    """
     lights, boosts = show["lights"], show["boosts"]
     out = [f"dark from {a:.3f} to {b:.3f} s" for a, b in dark_spans(show, clock, start_s, end_s)]
     for group in (lights, boosts):
@@ -352,6 +356,16 @@ def light_faults(show: Mapping[str, Columns], clock: Grid, start_s: float, end_s
     keys = list(zip(lights["beat"].round(5).tolist(), lights["kind"].tolist(), strict=True))
     if len(set(keys)) != len(keys):
         out.append("two events of a kind at once")
+    if (lights["brightness"] < 0.0).any() or not np.isfinite(lights["brightness"]).all():
+        out.append("a brightness that is none")
+    lit = lamps & (lights["value"] != 0)
+    if end_s - start_s > 10.0 and int(lit.sum()) <= 10:
+        out.append(f"insufficient light: {int(lit.sum())} lamp events that are not off")
+    ends = np.concatenate([clock.seconds(group["beat"]) for group in (lights, boosts)])
+    if end_s - start_s > 15.0 and not (ends > end_s - 15.0).any():
+        out.append("nothing in the last 15 s")
+    if set(show) != {"lights", "boosts"}:
+        out.append("group lights, which the stage may not have")
     if len(boosts["on"]) and ((np.diff(boosts["on"].astype(int)) == 0).any() or not boosts["on"][0]):
         out.append("a boost that changes nothing")
     return out

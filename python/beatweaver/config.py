@@ -175,7 +175,7 @@ class GenerateConfig(Config):
     """Another seed gives another level of the same song."""
     format: str = "v3"
     """Format version that is written: v2, v3 or v4."""
-    temperature: float = 0.9
+    temperature: float = 0.75
     """Below 1 patterns are plainer, above 1 rarer."""
     hand_temperature: float = 0.8
     """The same for which hand plays, and for where notes lie in joint decoding; neural engine only."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from beatweaver._native import Difficulty, Song
     from beatweaver.structure import Plan, Sound
 
-__all__ = ["DARK", "LIGHT_KINDS", "is_dark", "light", "light_level", "light_pack", "light_song"]
+__all__ = ["DARK", "GROUP_LIT", "LIGHT_KINDS", "is_dark", "light", "light_level", "light_pack", "light_song"]
 
 F64 = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -37,6 +37,17 @@ LIGHT_KINDS: Final = (0, 1, 2, 3, 4, 6, 7, 10, 11)
 # Values of light events, to which a colour is added.
 _OFF, _ON, _FLASH, _FADE = 0, 1, 2, 3
 _COLOURS: Final = (0, 4)
+
+GROUP_LIT: Final = frozenset(
+    f"{name}Environment"
+    for name in (
+        *("Weave", "Pyro", "EDM", "TheSecond", "Lizzo", "TheWeeknd"),
+        *("RockMixtape", "Dragons2", "Panic2", "Queen", "LinkinPark2", "TheRollingStones"),
+        *("Lattice", "DaftPunk", "HipHop", "Collider", "Britney", "Monstercat2"),
+        *("Metallica", "Grid", "Coldplay", "Prodigy"),
+    )
+)
+"""Stages whose lamps hang in groups, which basic events do not reach."""
 
 DARK: Final = 10
 """A level with no more light events than this counts as not lit (MapCheck's `insufficientLight`)."""
@@ -433,7 +444,8 @@ def light_pack(
         seed: another seed gives another show.
 
     Returns:
-        The document that `beatweaver light --json` prints: the levels that got lights.
+        The document that `beatweaver light --json` prints: the levels that got lights, and a warning for each stage
+        that will not show them.
 
     Raises:
         MapError: no level there.
@@ -445,7 +457,8 @@ def light_pack(
         raise FileExistsError(
             errno.EEXIST, "the file exists and would be overwritten; choose another name or remove it first", str(out)
         )
-    shows = light_song(_native.load_song(path), only_dark=only_dark, seed=seed)
+    song = _native.load_song(path)
+    shows = light_song(song, only_dark=only_dark, seed=seed)
     _native.relight_song(path, out, shows)
     rows = [
         {
@@ -455,4 +468,14 @@ def light_pack(
         }
         for (mode, name), show in shows.items()
     ]
-    return {"out": str(out), "difficulties": rows}
+    stages = {
+        stage
+        for level, stage in zip(song.difficulties, song.environments, strict=True)
+        if (level.characteristic, level.name) in shows and stage in GROUP_LIT
+    }
+    warnings = [
+        f"the stage {stage} has group lights, which these light events do not reach: it will stay as dark as it was; "
+        "choose a stage with basic lights, such as DefaultEnvironment, in an editor"
+        for stage in sorted(stages)
+    ]
+    return {"out": str(out), "difficulties": rows, "warnings": warnings}

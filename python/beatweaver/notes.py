@@ -41,8 +41,8 @@ GROUPS: Final = {"Easy": 0, "Normal": 0, "Hard": 1, "Expert": 2, "ExpertPlus": 2
 """Difficulties whose patterns are counted together."""
 _GROUP_COUNT: Final = 3
 _CROSSED_AGAIN: Final = 0.75
-"""How much less a state that crosses the hands weighs for each note that they are crossed: a chain of two states forgets
-that it is, people do not."""
+"""How much less a state that crosses the hands weighs for each note that they are crossed: a chain of two states
+forgets that they are, people do not."""
 _STRAINED: Final = (0.02, 0.05, 0.15)
 """Weight of awkward states, by group."""
 _GAPS_BEATS: Final = (0.3, 0.6, 1.2)

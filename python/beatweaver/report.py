@@ -383,6 +383,8 @@ def lit(output: Output, document: Mapping[str, Any]) -> None:
         output.line(f"{_mode(row['characteristic'])}{name}: {row['light_events']} light events")
     if not document["difficulties"]:
         output.line("every difficulty has lights already; the level was copied as it is")
+    for warning in document["warnings"]:
+        output.line(f"warning: {warning}")
     output.line(document["out"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import subprocess
 import sys
 import wave
@@ -311,6 +312,16 @@ def test_nothing_is_left_where_writing_is_refused(song: Path, tmp_path: Path) ->
     result = run("generate", song, "-o", blocked / "x.zip", "-d", "Easy")
     assert result.exit_code == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_named(song: Path, tmp_path: Path) -> None:
+    home = tmp_path / "closed"
+    home.mkdir(mode=0o500)
+    result = run("generate", song, "-o", home / "x.zip", "-d", "Easy")
+    assert result.exit_code == 2
+    assert str(home) in result.stderr
+    assert list(home.iterdir()) == []
 
 
 def test_demo_composes_and_makes_a_level(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import corpora
 import pytest
 from click.testing import CliRunner, Result
 
-from beatweaver import _native
+from beatweaver import _native, lighting
 from beatweaver.cli import main
 from beatweaver.errors import ConfigError
 from beatweaver.lighting import is_dark
@@ -62,6 +62,26 @@ def test_keep_leaves_what_is_lit(tmp_path: Path) -> None:
     again = run(tmp_path / "b.zip", tmp_path / "c.zip", "--keep")
     assert again.exit_code == 0
     assert "lights already" in again.stdout
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_stage_with_group_lights_is_said(tmp_path: Path, version: int) -> None:
+    source = corpora.save(tmp_path / "a.zip", 3, environment="WeaveEnvironment", version=version)
+    result = run(source, tmp_path / "b.zip", "--json")
+    assert result.exit_code == 0, result.output
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert "WeaveEnvironment" in warning
+    said = [line for line in run(source, tmp_path / "c.zip").stdout.splitlines() if "warning" in line]
+    assert len(said) == 1
+    plain = corpora.save(tmp_path / "d.zip", 3, environment="NiceEnvironment", version=version)
+    assert json.loads(run(plain, tmp_path / "e.zip", "--json").stdout)["warnings"] == []
+
+
+def test_stages_with_group_lights_are_stages(tmp_path: Path) -> None:
+    for stage in lighting.GROUP_LIT:
+        source = corpora.save(tmp_path / f"{stage}.zip", 3, environment=stage)
+        assert "environment-unknown" not in {finding["rule"] for finding in _native.check_song(source)}
+        assert set(_native.load_song(source).environments) == {stage}
 
 
 def test_nothing_is_overwritten_and_no_level_is_no_level(tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ def compose(song: tuple[Any, float, int], name: str, **options: Any) -> tuple[An
     sound, _ = stages.song(*song)
     onsets = {name: rhythm.expected_onsets(sound, name, structure.NPS[name])}
     plan = structure.plan(sound, [name], onsets=onsets)
-    return sound, rhythm.compose(sound, plan, name, np.random.default_rng(song[2]), **options)
+    return sound, rhythm.compose(sound, plan, name, np.random.default_rng(song[2]), taste(song[2]), **options)
+
+
+def taste(seed: int) -> rhythm.Taste:
+    return rhythm.taste(np.random.default_rng(seed))
 
 
 @given(songs, st.sampled_from(RANKS), st.floats(0, 3))
@@ -135,6 +139,56 @@ def test_bars_that_repeat_another_have_its_rhythm(song: tuple[Any, float, int]) 
             assert bars[bar] == bars[source]
 
 
+def test_bars_in_a_mirror_exchange_the_hands() -> None:
+    sound, made = compose((stages.grid(bpm=120.0), 240.0, 3), "Expert", first_s=2.0)
+    hands = dict(zip(made.slot.tolist(), made.hands.tolist(), strict=True))
+    assert not (made.mirrored & (made.source < 0)).any()
+    pairs = [
+        (hands[slot], hands[slot - (slot // sound.bar_slots - int(made.source[bar])) * sound.bar_slots])
+        for bar in np.flatnonzero(made.mirrored)
+        for slot in made.slot[made.slot // sound.bar_slots == bar].tolist()
+    ]
+    alone = [(own, there) for own, there in pairs if own != BOTH and there != BOTH]
+    assert alone
+    assert np.mean([own != there for own, there in alone]) > 0.8
+
+
+def test_tastes_differ_from_song_to_song_and_go_only_so_far() -> None:
+    drawn = [rhythm.taste(np.random.default_rng(seed)) for seed in range(400)]
+    for name, (median, spread) in rhythm.TASTE.items():
+        logs = np.log([one[name] / median for one in drawn])
+        assert np.abs(logs).max() <= 2.0 * spread + 1e-9
+        assert abs(np.median(logs)) < 0.25 * spread
+        assert 0.7 * spread < logs.std() < spread
+    assert rhythm.taste(np.random.default_rng(5)) == drawn[5]
+
+
+def test_a_plan_with_chance_has_like_phrases_in_like_sections() -> None:
+    sound, _ = stages.song(stages.grid(), 90.0)
+    onsets = {"Expert": np.ones(sound.bars)}
+    even = structure.plan(sound, ["Expert"], onsets=onsets).nps["Expert"]
+    plan = structure.plan(sound, ["Expert"], onsets=onsets, rng=np.random.default_rng(1))
+    played = (even > 0) & (plan.nps["Expert"] > 0)
+    ratio = np.where(played, plan.nps["Expert"], 1.0) / np.where(played, even, 1.0)
+    by_place: dict[tuple[str, int], set[float]] = {}
+    for section in plan.sections:
+        for bar in range(section.start_bar, section.end_bar):
+            if played[bar]:
+                key = (section.name, (bar - section.start_bar) // 4)
+                by_place.setdefault(key, set()).add(round(float(ratio[bar]), 6))
+    assert all(len(values) == 1 for values in by_place.values())
+    assert len(set.union(*by_place.values())) == len(by_place) > 1
+
+
+def test_bars_with_little_to_play_rest() -> None:
+    sound, _ = stages.song(stages.grid(), 90.0)
+    onsets = np.ones(sound.bars)
+    onsets[[0, 1, 7, 8, -1]] = [0.05, 0.3, 0.05, 0.3, 0.3]
+    resting = structure.plan(sound, ["Expert"], onsets={"Expert": onsets}).nps["Expert"] == 0
+    assert resting[[0, 1, 7, -1]].all()
+    assert not resting[[2, 6, 8, 9]].any()
+
+
 @given(songs)
 def test_an_easier_rhythm_is_made_of_the_harder_one(song: tuple[Any, float, int]) -> None:
     _, hard = compose(song, "Hard")
@@ -160,7 +214,7 @@ def test_silence_gets_no_notes() -> None:
     )
     plan = structure.plan(quiet, ["Expert"])
     assert not plan.nps["Expert"].any()
-    assert not len(rhythm.compose(quiet, plan, "Expert", np.random.default_rng(0)).slot)
+    assert not len(rhythm.compose(quiet, plan, "Expert", np.random.default_rng(0), taste(0)).slot)
 
 
 # ---- notes ----------------------------------------------------------------------------------------------------------
@@ -223,7 +277,7 @@ def test_what_is_placed_breaks_no_parity_and_no_rule(song: tuple[Any, float, int
     regions = sound.grid.regions
     clock = _native.TempoMap([row[1] for row in regions], [row[2] for row in regions])
     state = _native.PlayState(clock, rank=2 * RANKS.index(name) + 1, njs=16, reaction_s=0.6, bpm=sound.grid.bpm)
-    placed = notes.place(beaten, sound, name, state, np.random.default_rng(song[2]), notes.shipped())
+    placed = notes.place(beaten, sound, name, state, np.random.default_rng(song[2]), notes.shipped(), taste(song[2]))
     assert (np.diff(placed.beat) >= 0).all()
     count = int((beaten.hands == BOTH).sum() + len(beaten.hands))
     assert len(placed.beat) + placed.left_out == count
@@ -244,7 +298,7 @@ def test_what_is_placed_breaks_no_parity_and_no_rule(song: tuple[Any, float, int
 def test_repeated_bars_repeat_their_notes() -> None:
     sound, beaten = compose((stages.grid(bpm=120.0), 120.0, 3), "Expert", first_s=2.0)
     state = _native.PlayState(_native.TempoMap([0], [120]), njs=16)
-    placed = notes.place(beaten, sound, "Expert", state, np.random.default_rng(0), notes.shipped())
+    placed = notes.place(beaten, sound, "Expert", state, np.random.default_rng(0), notes.shipped(), taste(3))
     width = sound.metre
     bars: dict[int, set[tuple[float, int, int]]] = {}
     for beat, hand, chosen in zip(placed.beat.tolist(), placed.hand.tolist(), placed.state.tolist(), strict=True):

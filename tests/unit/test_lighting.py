@@ -166,6 +166,13 @@ def test_the_rules_of_these_tests_see_the_dark() -> None:
     lights["beat"][0] = 1e6
     lights["value"][:] = 99
     found = " ".join(stages.light_faults(out, clock, 0.0, 180.0))
+    assert "nothing in the last 15 s" not in found
+    lights["value"][:] = 0
+    lights["brightness"][1] = -1.0
+    lights["beat"][:], out["boosts"]["beat"][:] = 5.0, 5.0
+    more = " ".join(stages.light_faults({**out, "groups": {}}, clock, 0.0, 180.0))
+    for said in ("insufficient light: 0", "a brightness", "nothing in the last 15 s", "group lights"):
+        assert said in more
     assert "not in order" in found and "outside of the song" in found and "does not know" in found
 
 

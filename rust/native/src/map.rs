@@ -597,6 +597,12 @@ impl Song {
         self.song.audio_seconds()
     }
 
+    /// Names of the stages that `difficulties` are played on, one each; empty where none is named.
+    #[getter]
+    fn environments(&self, py: Python<'_>) -> Vec<String> {
+        self.difficulties.iter().map(|level| self.song.info.stage(&level.borrow(py).info).to_owned()).collect()
+    }
+
     /// Name of the cover file.
     #[getter]
     fn cover_name(&self) -> &str {

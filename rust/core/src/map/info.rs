@@ -97,6 +97,16 @@ pub struct DifficultyInfo {
 }
 
 impl Info {
+    /// The stage a level is played on: its own of the list, or the song's; empty where none is named.
+    pub fn stage(&self, level: &DifficultyInfo) -> &str {
+        let own = usize::try_from(level.environment).ok().and_then(|index| self.environments.get(index));
+        match own {
+            Some(name) => name,
+            None if level.characteristic.ends_with("Degree") => &self.all_directions_environment,
+            None => &self.environment,
+        }
+    }
+
     /// Reads an Info file of any version (`Info.dat`, `info.json`).
     ///
     /// # Errors

@@ -5,14 +5,14 @@
 //! resolve, names that repeat) is code beside it. Findings of severity [`Severity::Error`] are what the gate refuses or
 //! the game cannot load; the rest is advice.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-
-use serde_json::{Map, Value};
 
 use self::level::{Entry, Song};
 use self::media::{decode_text, image_size, vorbis_seconds};
 use self::table::*;
+use self::tree::{Object, Value};
 pub use self::table::{
     BPM_RANGE, CHARACTERISTICS, COVER_PIXELS, DIFFICULTIES, ENVIRONMENTS, MEMBER_BYTES, METADATA_UNITS, RANKED_AUDIO_S,
     RANKED_LABEL_CHARS, ROTATION_ENVIRONMENT, UPLOAD_BYTES,
@@ -24,6 +24,7 @@ use crate::timing::TempoMap;
 mod level;
 pub(super) mod media;
 mod table;
+mod tree;
 #[cfg(test)]
 mod tests;
 
@@ -116,8 +117,6 @@ impl At<'_> {
     }
 }
 
-type Object = Map<String, Value>;
-
 /// What findings in one file have in common.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
@@ -196,7 +195,7 @@ impl Report {
 
     fn value(&mut self, scope: Scope, version: Version, value: &Value, is: Is, at: &At) {
         let expected = match is {
-            _ if value.is_null() => {
+            _ if *value == Value::Null => {
                 return self.add(scope, NULL_VALUE, at, None, || {
                     format!("{} is null; write a value or leave it out", at.name())
                 });
@@ -226,11 +225,11 @@ impl Report {
                 }
                 return;
             }
-            Float if value.is_number() => return,
+            Float if matches!(value, Value::Number(_)) => return,
             Float => "a number",
-            Bool if value.is_boolean() => return,
+            Bool if matches!(value, Value::Bool(_)) => return,
             Bool => "true or false",
-            Text if value.is_string() => return,
+            Text if matches!(value, Value::String(_)) => return,
             Text => "a text",
             List(item) => match value {
                 Value::Array(items) => {
@@ -241,7 +240,7 @@ impl Report {
                 }
                 _ => "a list",
             },
-            AnyObject if value.is_object() => return,
+            AnyObject if matches!(value, Value::Object(_)) => return,
             Of(fields) => match value {
                 Value::Object(object) => return self.table(scope, version, object, fields, at),
                 _ => "an object",
@@ -281,7 +280,9 @@ pub fn check_upload(pack: &Pack) -> Result<Vec<Finding>> {
         return Ok(check.report.findings);
     }
     let bytes = pack.read(info_name)?;
-    if let Some(info) = check.parse(Scope::file(info_name), &bytes)
+    let scope = Scope::file(info_name);
+    if let Some(text) = check.text(scope, &bytes)
+        && let Some(info) = check.parse(scope, &text)
         && check.info(&info)
     {
         check.unreferenced();
@@ -328,32 +329,33 @@ impl Check<'_> {
         }
     }
 
-    /// The object a JSON file holds; what is wrong with it becomes a finding.
-    fn parse(&mut self, scope: Scope, bytes: &[u8]) -> Option<Object> {
-        let mut unpacked = Vec::new();
-        let mut bytes = bytes;
-        if bytes.starts_with(&[0x1F, 0x8B]) {
+    /// What a file says; what is wrong with it becomes a finding.
+    fn text<'b>(&mut self, scope: Scope, bytes: &'b [u8]) -> Option<Cow<'b, str>> {
+        let decoded = if bytes.starts_with(&[0x1F, 0x8B]) {
             self.report.add(scope, JSON_GZIP, &At::Root, None, || {
                 "the file is gzip-compressed, which an upload is refused for; store it as plain JSON".to_owned()
             });
+            let mut unpacked = Vec::new();
             let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(MEMBER_BYTES);
             if let Err(error) = decoder.read_to_end(&mut unpacked) {
                 let message = format!("the compressed data is damaged ({error}); save the file again");
                 self.report.add(scope, JSON_SYNTAX, &At::Root, None, || message);
                 return None;
             }
-            bytes = &unpacked;
-        }
-        let parsed = decode_text(bytes).and_then(|text| {
-            serde_json::from_str::<Value>(&text).map_err(|error| {
-                if text.trim().is_empty() {
-                    "the file is empty".to_owned()
-                } else {
-                    format!("the file is not JSON: {error}")
-                }
-            })
-        });
-        match parsed {
+            decode_text(&unpacked).map(|text| Cow::Owned(text.into_owned()))
+        } else {
+            decode_text(bytes)
+        };
+        decoded.map_err(|problem| self.syntax(scope, &problem)).ok()
+    }
+
+    fn syntax(&mut self, scope: Scope, problem: &str) {
+        self.report.add(scope, JSON_SYNTAX, &At::Root, None, || format!("{problem}; save it again in an editor"));
+    }
+
+    /// The object a JSON file holds; what is wrong with it becomes a finding.
+    fn parse<'t>(&mut self, scope: Scope, text: &'t str) -> Option<Object<'t>> {
+        match serde_json::from_str(text) {
             Ok(Value::Object(object)) => Some(object),
             Ok(_) => {
                 self.report.add(scope, JSON_NOT_OBJECT, &At::Root, None, || {
@@ -361,9 +363,12 @@ impl Check<'_> {
                 });
                 None
             }
-            Err(problem) => {
-                self.report
-                    .add(scope, JSON_SYNTAX, &At::Root, None, || format!("{problem}; save it again in an editor"));
+            Err(_) if text.trim().is_empty() => {
+                self.syntax(scope, "the file is empty");
+                None
+            }
+            Err(error) => {
+                self.syntax(scope, &format!("the file is not JSON: {error}"));
                 None
             }
         }
@@ -492,7 +497,7 @@ impl Check<'_> {
         let mut entries = Vec::new();
         let mut characteristics = HashSet::new();
         let sets = root.key("_difficultyBeatmapSets");
-        if info.get("_difficultyBeatmapSets").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        if info.get("_difficultyBeatmapSets").and_then(Value::as_array).is_some_and(<[_]>::is_empty) {
             self.no_difficulties(scope, &sets);
         }
         let mut turns = false;
@@ -514,7 +519,7 @@ impl Check<'_> {
             let icon = set.get("_customData").and_then(|custom| custom.get(key)).and_then(Value::as_str);
             self.icon(scope, &custom.key(key), icon);
             let maps = at.key("_difficultyBeatmaps");
-            if set.get("_difficultyBeatmaps").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            if set.get("_difficultyBeatmaps").and_then(Value::as_array).is_some_and(<[_]>::is_empty) {
                 self.no_difficulties(scope, &maps);
             }
             let mut names = HashSet::new();
@@ -579,7 +584,7 @@ impl Check<'_> {
         let scope = Scope::file(self.pack.info_name());
         let root = At::Root;
         self.report.table(scope, version, info, INFO4, &root);
-        let empty = Object::new();
+        let empty = Object::default();
         let part = |key: &str| info.get(key).and_then(Value::as_object).unwrap_or(&empty);
         self.misplaced(scope, Some(part("customData")), &root.key("customData"));
         let mut authors: Vec<&str> = Vec::new();
@@ -605,7 +610,7 @@ impl Check<'_> {
         self.cover(scope, &root.key("coverImageFilename"), text(info, "coverImageFilename"));
         let at = root.key("environmentNames");
         let environments = self.environments(scope, &at, info.get("environmentNames"));
-        if info.get("environmentNames").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        if info.get("environmentNames").and_then(Value::as_array).is_some_and(<[_]>::is_empty) {
             self.report.add(scope, ENVIRONMENT_UNKNOWN, &at, None, || {
                 "the list of environments is empty; write DefaultEnvironment into it".to_owned()
             });
@@ -635,7 +640,7 @@ impl Check<'_> {
             .and_then(|(name, bytes)| self.audio_data(&name, &bytes));
 
         let maps = root.key("difficultyBeatmaps");
-        if info.get("difficultyBeatmaps").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        if info.get("difficultyBeatmaps").and_then(Value::as_array).is_some_and(<[_]>::is_empty) {
             self.no_difficulties(scope, &maps);
         }
         let mut entries = Vec::new();
@@ -915,7 +920,7 @@ fn parse_version(text: &str) -> Option<Version> {
     parts.next().is_none().then_some(version)
 }
 
-fn text<'a>(object: &'a Object, key: &str) -> Option<&'a str> {
+fn text<'v>(object: &'v Object, key: &str) -> Option<&'v str> {
     object.get(key).and_then(Value::as_str)
 }
 
@@ -931,13 +936,13 @@ fn integer(object: &Object, key: &str) -> i64 {
     }
 }
 
-fn list<'a>(object: &'a Object, key: &str) -> &'a [Value] {
-    object.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+fn list<'v, 't>(object: &'v Object<'t>, key: &str) -> &'v [Value<'t>] {
+    object.get(key).and_then(Value::as_array).unwrap_or_default()
 }
 
 /// The objects of a list with their positions; whatever else the list holds is the table's business.
-fn objects(value: Option<&Value>) -> impl Iterator<Item = (usize, &Object)> {
-    let items = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+fn objects<'v, 't>(value: Option<&'v Value<'t>>) -> impl Iterator<Item = (usize, &'v Object<'t>)> {
+    let items = value.and_then(Value::as_array).unwrap_or_default();
     items.iter().enumerate().filter_map(|(index, item)| item.as_object().map(|object| (index, object)))
 }
 
@@ -947,6 +952,6 @@ fn is_modded(custom: Option<&Value>) -> bool {
         custom
             .and_then(|custom| custom.get(key))
             .and_then(Value::as_array)
-            .is_some_and(|mods| mods.iter().any(|name| name == "Mapping Extensions" || name == "Noodle Extensions"))
+            .is_some_and(|mods| mods.iter().any(|name| matches!(name.as_str(), Some("Mapping Extensions" | "Noodle Extensions"))))
     })
 }

@@ -1,8 +1,7 @@
 //! Levels, lightshows and the audio data that times them.
 
-use serde_json::Value;
-
 use super::table::*;
+use super::tree::Value;
 use super::{At, Check, Object, Scope, integer, list, number, objects, unreadable};
 use crate::timing::TempoMap;
 
@@ -72,7 +71,8 @@ impl Check<'_> {
     /// Checks an audio data file; `Some` only when nothing is wrong with it, as the gate falls back otherwise.
     pub(super) fn audio_data(&mut self, name: &str, bytes: &[u8]) -> Option<AudioData> {
         let scope = Scope::file(name);
-        let object = self.parse(scope, bytes)?;
+        let text = self.text(scope, bytes)?;
+        let object = self.parse(scope, &text)?;
         let before = self.report.findings.len();
         let (version, newer) = self.version(scope, &object, (2, 0, 0), (4, 0, 0))?;
         let keys = if newer {
@@ -163,7 +163,9 @@ impl Check<'_> {
                 }
                 match self.pack.read(name) {
                     Ok(bytes) => {
-                        if let Some(object) = self.parse(scope, &bytes) {
+                        if let Some(text) = self.text(scope, &bytes)
+                            && let Some(object) = self.parse(scope, &text)
+                        {
                             self.level(scope, &object, song, entry.modded, lights);
                         }
                     }
@@ -411,15 +413,15 @@ impl Check<'_> {
     }
 
     /// The data entry an index points at; a broken index is a finding. An index left out counts as 0.
-    fn resolve<'v>(
+    fn resolve<'v, 't>(
         &mut self,
         level: &Level,
         at: &At,
         item: &Object,
         key: &str,
-        data: &'v [Value],
+        data: &'v [Value<'t>],
         always: bool,
-    ) -> Option<&'v Object> {
+    ) -> Option<&'v Object<'t>> {
         let index = integer(item, key);
         let entry = usize::try_from(index).ok().and_then(|index| data.get(index)).and_then(Value::as_object);
         if entry.is_none() && (always || item.contains_key(key)) {
@@ -432,7 +434,7 @@ impl Check<'_> {
 
     fn level4(&mut self, level: &Level, object: &Object) {
         let root = At::Root;
-        let empty = Object::new();
+        let empty = Object::default();
         let mut cells = Vec::new();
         let notes = list(object, "colorNotesData");
         for (key, data, what) in
