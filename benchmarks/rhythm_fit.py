@@ -22,6 +22,7 @@ import numpy as np
 import timing as bench
 
 from beatweaver import _native, rhythm, structure, timing
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 HARD = (7, 9)
 
@@ -71,13 +72,13 @@ def f1(reference_s: np.ndarray, found_s: np.ndarray, window_s: float = 0.05) -> 
 
 
 def on_slots(sound: structure.Sound, times_s: np.ndarray) -> np.ndarray:
-    slots = np.round(sound.grid.beat(times_s) * timing.SLOTS_PER_BEAT).astype(int)
+    slots = np.round(sound.grid.beat(times_s) * SLOTS_PER_BEAT).astype(int)
     return np.unique(slots[(slots >= 0) & (slots < len(sound.flux))])
 
 
 def span_of(sound: structure.Sound, times_s: np.ndarray) -> np.ndarray:
     """Slots between the first and the last note."""
-    slot_s = sound.grid.seconds(np.arange(len(sound.flux)) / timing.SLOTS_PER_BEAT)
+    slot_s = sound.grid.seconds(np.arange(len(sound.flux)) / SLOTS_PER_BEAT)
     return (slot_s >= times_s[0] - 0.01) & (slot_s <= times_s[-1] + 0.01)
 
 
@@ -130,8 +131,8 @@ def main() -> None:
             count = len(on_slots(sound, times))
             odds = rhythm.slot_columns(sound, count / played.sum()) @ w[1:] + w[0]
             odds[~played] = -np.inf
-            slot_s = sound.grid.seconds(np.arange(len(odds)) / timing.SLOTS_PER_BEAT)
-            place = np.arange(len(odds)) % timing.SLOTS_PER_BEAT
+            slot_s = sound.grid.seconds(np.arange(len(odds)) / SLOTS_PER_BEAT)
+            place = np.arange(len(odds)) % SLOTS_PER_BEAT
             flux = np.where(played & (place % 3 == 0), np.log1p(sound.flux.sum(axis=1)), -np.inf)
             found = [np.sort(slot_s[np.argsort(-x)[:count]]) for x in (odds, flux)]
             found += [slot_s[played & (place % step == 0)] for step in (6, 3)]

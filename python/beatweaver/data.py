@@ -318,7 +318,8 @@ class Corpus:
 
     def styles(self, most: int = 64) -> dict[str, list[list[float]]]:
         """Statistics of levels by difficulty, up to `most` of each spread over their densities: what styles are drawn
-        from in use."""
+        from in use.
+        """
         out: dict[str, list[list[float]]] = {}
         for name in RANKS:
             rows = [level.statistics for level in self.levels if level.difficulty == name]

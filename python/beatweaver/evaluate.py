@@ -20,18 +20,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from beatweaver import _native, generate, notes, structure, timing
+from beatweaver import _native, generate, structure, timing
 from beatweaver.audio import song_bytes
 from beatweaver.config import RANKS, GenerateConfig, ProcessConfig
 from beatweaver.errors import AudioError, BeatWeaverError, ConfigError, MapError, MissingExtraError
 from beatweaver.files import write_atomic
 from beatweaver.process import SPLITS, named_splits
-from beatweaver.timing import SLOTS_PER_BEAT
+from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
 
 __all__ = [
     "DIFFICULTIES",
@@ -135,7 +135,7 @@ def bar_repeats(bar: I64, place: I64, hand: I64, state: I64, *, onsets_min: int 
         bar: bar of each note.
         place: slot within its bar.
         hand: 0 left, 1 right.
-        state: column, row and cut as in `notes.STATES`.
+        state: column, row and cut as in `tokens.STATES`.
         onsets_min: bars with fewer onsets are too easily alike and are not counted.
 
     Returns:
@@ -154,7 +154,7 @@ def bar_repeats(bar: I64, place: I64, hand: I64, state: I64, *, onsets_min: int 
         if len(places) < onsets_min:
             continue
         counted += 1
-        mirror = frozenset((at, 1 - side, int(notes.MIRROR[what])) for at, side, what in content)
+        mirror = frozenset((at, 1 - side, int(MIRROR[what])) for at, side, what in content)
         exact += content in seen
         mirrored += content not in seen and mirror in seen
         rhythm += places in rhythms
@@ -454,7 +454,7 @@ class _Level:
             "js_columns": (self.hand * 4 + self.x, 8),
             "js_rows": (self.hand * 3 + self.y, 6),
             "js_cuts": (self.hand * 9 + self.cut, 18),
-            "js_states": (self.hand * notes.STATES + self.state, 2 * notes.STATES),
+            "js_states": (self.hand * STATES + self.state, 2 * STATES),
             "js_gap_ratios": (ratio, 13),
         }
         return {name: np.bincount(rows, minlength=size).astype(np.float64) for name, (rows, size) in pairs.items()}
@@ -493,7 +493,7 @@ def _style(level: _Level) -> dict[str, float | None]:
     rows = [np.flatnonzero(level.hand == hand) for hand in (0, 1)]
     _, one, other = np.intersect1d(level.slot[rows[0]], level.slot[rows[1]], return_indices=True)
     left, right = rows[0][one], rows[1][other]
-    mirrored = notes.MIRROR[level.state[left]] % 9
+    mirrored = MIRROR[level.state[left]] % 9
     crossed = (level.x >= 2) != (level.hand == 1)
     return {
         "doubles": _mean(hands == 3),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beatweaver.config import LEVELS
 from beatweaver.errors import ConfigError
-from beatweaver.timing import SLOTS_PER_BEAT
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
     from beatweaver.structure import Plan, Sound

@@ -25,6 +25,7 @@ from beatweaver import _native, audio, demo, extras, lighting, notes, rhythm, st
 from beatweaver.config import RANKS
 from beatweaver.errors import AudioError, ConfigError, LimitError
 from beatweaver.files import write_atomic
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -510,7 +511,7 @@ def _placed_by_network(
     parts: dict[str, neural.Part] = {}
     for name, beaten in rhythms.items():
         count, both = len(beaten.slot), int((beaten.hands == rhythm.BOTH).sum())
-        seconds = float(np.ptp(sound.grid.seconds(beaten.slot / timing.SLOTS_PER_BEAT))) if count else 0.0
+        seconds = float(np.ptp(sound.grid.seconds(beaten.slot / SLOTS_PER_BEAT))) if count else 0.0
         parts[name] = neural.Part(
             name=name,
             rhythm=beaten,

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beatweaver import _native
-from beatweaver.timing import SLOTS_PER_BEAT, Grid
+from beatweaver.timing import Grid
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
     from beatweaver._native import Difficulty, Song

@@ -7,7 +7,8 @@ Planned decoding is the rule: the rhythm gives the slots (`Listener.odds`), the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -279,7 +280,7 @@ def _twins(rhythm: Rhythm, width: int) -> I64:
 class _Decoder:
     """The model's side of placing: one batch of parts, each twice where guidance asks for it."""
 
-    def __init__(self, listener: Listener, parts: Sequence[Part], draw: Draw) -> None:
+    def __init__(self, listener: Listener, parts: Sequence[Part], draw: Draw, *, cached: bool = True) -> None:
         self.model, self.draw = listener.model, draw
         self.rows = len(parts)
         bpm = listener.sound.grid.bpm
@@ -296,7 +297,9 @@ class _Decoder:
         self.heard = listener.heard.of(torch.zeros(len(condition), dtype=torch.int64))
         one = decoder.listen(listener.heard)
         self.sounds = [(k.expand(len(condition), -1, -1, -1), v.expand(len(condition), -1, -1, -1)) for k, v in one]
-        self.caches: list[Cache] = decoder.caches(len(condition), self.style)
+        self.caches: list[Cache] | None = decoder.caches(len(condition), self.style) if cached else None
+        self.past: list[torch.Tensor] = []
+        """Without caches: all steps so far, their beats and positions."""
         self.count = 0
 
     def step(self, inputs: Sequence[tuple[int, list[int], list[float], list[float], int, int]]) -> F64:
@@ -324,11 +327,16 @@ class _Decoder:
         return self._guided(x, beat)
 
     def _guided(self, x: torch.Tensor, beat: torch.Tensor) -> F64:
-        position = torch.full_like(beat, float(self.count)) if self.model.config.position == "index" else None
+        position = torch.full_like(beat, float(self.count)) if self.model.config.position == "index" else beat
         self.count += 1
+        if self.caches is None:
+            now = (x, beat, position)
+            x, beat, position = self.past = (
+                [torch.cat(pair, dim=1) for pair in zip(self.past, now, strict=True)] if self.past else list(now)
+            )
         logits = self.model.decoder(x, beat, self.heard, sounds=self.sounds, caches=self.caches, position=position)
         # Rounded, so that the last bits of another processor's sums do not make another level.
-        out: F64 = np.round(logits[:, 0].double().numpy(), 3)
+        out: F64 = np.round(logits[:, -1].double().numpy(), 3)
         if self.twice:
             asked, free = out[: self.rows], out[self.rows :]
             guided: F64 = free + self.draw.guidance * (asked - free)
@@ -338,10 +346,11 @@ class _Decoder:
 
     def choose(self, rows: Sequence[int]) -> None:
         """Makes the batch anew from some of its parts."""
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, dtype=torch.int64)
         index = torch.cat([index, index + self.rows]) if self.twice else index
-        for cache in self.caches:
+        for cache in self.caches or ():
             cache.choose(index)
+        self.past = [tensor[index] for tensor in self.past]
         self.rows = len(rows)
         self.style = self.style[index]
         self.heard = self.heard.of(index)
@@ -401,24 +410,40 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
     return chance / total, taken
 
 
-def place(listener: Listener, parts: Mapping[str, Part], draw: Draw) -> dict[str, Placed]:
-    """Notes for every onset that has an allowed one, all difficulties side by side."""
-    with torch.inference_mode():
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A step is too small to be shared: threads that wait for each other cost far more than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def place(listener: Listener, parts: Mapping[str, Part], draw: Draw, *, cached: bool = True) -> dict[str, Placed]:
+    """Notes for every onset that has an allowed one, all difficulties side by side; `parts` are filled.
+
+    Without `cached` every step computes all steps before it anew: the same notes, slowly, to hold the cache against.
+    """
+    with _one_thread():
         if draw.beams > 1:
-            done = {name: _searched(listener, part, draw) for name, part in parts.items()}
+            for part in parts.values():
+                vars(part).update(vars(_searched(listener, part, draw)))
         else:
-            done = _drawn(listener, parts, draw)
-    return {name: _placed(part) for name, part in done.items()}
+            _draw(listener, parts, draw, cached)
+    return {name: _placed(part) for name, part in parts.items()}
 
 
-def _drawn(listener: Listener, parts: Mapping[str, Part], draw: Draw) -> dict[str, Part]:
+def _draw(listener: Listener, parts: Mapping[str, Part], draw: Draw, cached: bool) -> None:
     cursors = [_Cursor(part, listener.sound) for part in parts.values()]
-    decoder = _Decoder(listener, [c.part for c in cursors], draw)
+    decoder = _Decoder(listener, [c.part for c in cursors], draw, cached=cached)
     active = list(range(len(cursors)))
     while True:
         running = [row for row in active if cursors[row].ready()]
         if not running:
-            return dict(parts)
+            return
         if len(running) < len(active):
             decoder.choose([active.index(row) for row in running])
             active = running
@@ -569,7 +594,7 @@ def write(
     timed = np.zeros(vocab.size, dtype=bool)
     for name in ("BAR", "POS", "LEFT-EMPTY", "RIGHT-EMPTY"):
         timed[slice(*vocab.range(name))] = True
-    with torch.inference_mode():
+    with _one_thread():
         decoder = _Decoder(listener, [writer.part for writer in writers], draw)
         active = list(range(len(writers)))
         last = [vocab.bos] * len(writers)

@@ -24,19 +24,17 @@ from numpy.typing import NDArray
 from beatweaver.errors import CheckpointError
 from beatweaver.files import write_atomic
 from beatweaver.rhythm import LEFT, RIGHT, Rhythm, Taste
-from beatweaver.timing import SLOTS_PER_BEAT
+from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
 
 if TYPE_CHECKING:
     from beatweaver import _native
     from beatweaver.structure import Sound
 
-__all__ = ["GROUPS", "STATES", "PatternTable", "Placed", "fit", "place", "shipped"]
+__all__ = ["GROUPS", "PatternTable", "Placed", "fit", "place", "shipped"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-STATES: Final = 108
-"""Four columns, three rows, nine cuts: ((column * 3) + row) * 9 + cut, as in the vocabulary."""
 GROUPS: Final = {"Easy": 0, "Normal": 0, "Hard": 1, "Expert": 2, "ExpertPlus": 2}
 """Difficulties whose patterns are counted together."""
 _GROUP_COUNT: Final = 3
@@ -51,21 +49,9 @@ _GAP_COUNT: Final = len(_GAPS_BEATS) + 1
 _NONE: Final = STATES
 """Stands for no state before the first note."""
 _FORMAT: Final = "beatweaver-patterns-1"
-_MIRRORED_CUT: Final = np.array([0, 1, 3, 2, 5, 4, 7, 6, 8])
-
-
-def _mirrored() -> I64:
-    state = np.arange(STATES)
-    column, row, cut = state // 27, state // 9 % 3, state % 9
-    mirrored: I64 = ((3 - column) * 3 + row) * 9 + _MIRRORED_CUT[cut]
-    return mirrored
-
-
 _COLUMN: Final = np.arange(STATES) // 27
 _ROW: Final = np.arange(STATES) // 9 % 3
 _CUT: Final = np.arange(STATES) % 9
-MIRROR: Final = _mirrored()
-"""The state that the other hand has in a mirror."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from beatweaver.timing import SLOTS_PER_BEAT
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
     from beatweaver.structure import Plan, Sound

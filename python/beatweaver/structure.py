@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from beatweaver.config import RANKS
 from beatweaver.errors import ConfigError
-from beatweaver.timing import SLOTS_PER_BEAT, Envelope, Grid, evened_flux
+from beatweaver.timing import Envelope, Grid, evened_flux
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 __all__ = ["NPS", "Plan", "Section", "Sound", "listen", "plan"]
 

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from beatweaver import _native
 from beatweaver.config import AudioConfig
 from beatweaver.errors import ConfigError, MissingExtraError
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 __all__ = [
     "Alignment",
@@ -51,9 +52,6 @@ F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
 _AUDIO = AudioConfig()
-
-SLOTS_PER_BEAT = _AUDIO.slots_per_beat
-"""Slots a beat is cut into: eighths of a beat are not among them, but all of 1/2, 1/3, 1/4, 1/6 and 1/12 are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

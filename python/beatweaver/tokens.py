@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from beatweaver.config import AudioConfig
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["MIRROR", "SLOTS_PER_BEAT", "STATES"]
 
-SLOTS_PER_BEAT: Final = 12
+SLOTS_PER_BEAT: Final = AudioConfig().slots_per_beat
 """Slots of the beat grid in a beat: quarters and triplets, and what lies between them."""
 STATES: Final = 108
 """States of a hand: (column x 3 + row) x 9 + cut, as the LEFT and RIGHT tokens count them."""

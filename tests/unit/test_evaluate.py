@@ -16,8 +16,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beatweaver import _native, evaluate, notes
+from beatweaver import _native, evaluate
 from beatweaver.errors import ConfigError, MapError, MissingExtraError
+from beatweaver.tokens import MIRROR
 
 times = st.lists(st.floats(0, 5), max_size=25).map(lambda x: np.unique(np.round(x, 3)))
 counts = st.lists(st.integers(0, 50), min_size=2, max_size=12)
@@ -95,7 +96,7 @@ def test_repeated_bars_are_those_that_a_search_finds(rows: list[tuple[int, int, 
             continue
         counted += 1
         earlier = [other for other in bars[:k] if len({row[0] for row in other}) >= least]
-        mirror = {(at, 1 - side, int(notes.MIRROR[what])) for at, side, what in content}
+        mirror = {(at, 1 - side, int(MIRROR[what])) for at, side, what in content}
         exact += any(other == content for other in earlier)
         mirrored += any(other == mirror for other in earlier) and not any(other == content for other in earlier)
         rhythm += any({row[0] for row in other} == {row[0] for row in content} for other in earlier)

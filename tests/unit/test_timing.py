@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from beatweaver import timing
 from beatweaver.errors import ConfigError
+from beatweaver.tokens import SLOTS_PER_BEAT
 
 RATE_HZ = 22050
 
@@ -232,13 +233,13 @@ def test_alignment_equals_a_search_over_every_slot(
         candidates=(),
     )
     slots = np.arange(-12 * 40, 12 * 260)
-    places = grid.seconds(slots / timing.SLOTS_PER_BEAT)
+    places = grid.seconds(slots / SLOTS_PER_BEAT)
     found = timing.align(onsets, grid)
     assert len(found.slot) == len(onsets)
     for onset, slot, beat_, error in zip(onsets, found.slot, found.beat, found.error_s, strict=True):
         nearest = float(np.abs(places - onset).min())
         assert abs(error) == pytest.approx(nearest, abs=1e-9)
-        assert float(grid.seconds(slot / timing.SLOTS_PER_BEAT)) + error == pytest.approx(onset, abs=1e-9)
+        assert float(grid.seconds(slot / SLOTS_PER_BEAT)) + error == pytest.approx(onset, abs=1e-9)
         assert beat_ == slot / 12
 
 
