@@ -58,7 +58,7 @@ _SAME_HAND_BEATS: Final = (0.3, 0.6)
 _DOUBLES_MOST: Final = 0.6
 _SAME_HAND_MOST: Final = 0.7
 """No song goes beyond these, whatever its taste."""
-_ROUNDS: Final = 4
+_ROUNDS: Final = 6
 """Times a rhythm is composed at most to come near the number of notes that is asked for."""
 _ALLOWED: Final = ((0, 3, 6, 9), (0, 2, 4, 6, 8, 10))
 """Places in a beat that go together: quarters, and triplets with their halves."""
@@ -295,7 +295,7 @@ def compose(
     asked = float((plan.nps[difficulty] * seconds * open_slots.reshape(sound.bars, -1).mean(axis=1)).sum())
     seed = int(rng.integers(2**63))
 
-    def attempt(factor: float) -> Rhythm:
+    def attempt(factor: float, style: Style) -> Rhythm:
         chosen, source = _choose(sound, odds, wanted * factor, slot_s, style.gap_s)
         slot = np.flatnonzero(chosen)
         chance = np.random.default_rng(seed)
@@ -312,14 +312,19 @@ def compose(
         return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source, mirrored=mirrored)
 
     factor = 1.0
-    made = attempt(factor)
+    made = attempt(factor, style)
     for _ in range(_ROUNDS - 1):
         count = len(made.slot) + int((made.hands == BOTH).sum())
         # Bars that are full, copies and doubles move the count: ask for as much more or less as it is off.
         if not count or abs(count / asked - 1.0) < 0.02:
             break
         factor *= float(np.clip(asked / count, 0.8, 1.25))
-        made = attempt(factor)
+        before, made = len(made.slot), attempt(factor, style)
+        if factor > 1.0 and len(made.slot) <= 1.01 * before:
+            # There is no room for more onsets: the rest is asked of the other hand.
+            missing = asked - len(made.slot) - int((made.hands == BOTH).sum())
+            share = style.doubles + max(missing, 0.0) / max(len(made.slot), 1)
+            style = replace(style, doubles=min(share, _DOUBLES_MOST))
     return made
 
 
