@@ -732,7 +732,7 @@ impl Check<'_> {
     }
 
     fn misplaced(&mut self, scope: Scope, object: Option<&Object>, at: &At) {
-        for key in MISPLACED.iter().filter(|key| object.is_some_and(|object| object.contains_key(**key))) {
+        for key in MISPLACED.iter().filter(|key| object.is_some_and(|object| object.contains_key(key))) {
             self.report.add(scope, MISPLACED_CUSTOM_DATA, &at.key(key), None, || {
                 format!("{key:?} belongs into the custom data of a difficulty; move it there")
             });
