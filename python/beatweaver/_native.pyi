@@ -421,6 +421,11 @@ class Song:
         Levels that could be read, in the Info's order.
         """
     @property
+    def environments(self, /) -> list[str]:
+        """
+        Names of the stages that `difficulties` are played on, one each; empty where none is named.
+        """
+    @property
     def faults(self, /) -> list[dict[str, Any]]:
         """
         Levels that could not be read: `characteristic`, `difficulty`, `file`, `error` (an exception) each.

@@ -104,7 +104,7 @@ TASTE: Final[Mapping[str, tuple[float, float]]] = {
     "alike": (12.0, 1.0),
     "level": (2.0, 0.6),
     "crossed": (0.75, 0.4),
-    "dots": (0.3, 1.0),
+    "dots": (0.6, 0.7),
     "diagonals": (1.25, 0.7),
     "top_row": (1.0, 0.6),
     "middle_row": (1.2, 0.5),

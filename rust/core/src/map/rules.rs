@@ -12,11 +12,11 @@ use std::io::Read;
 use self::level::{Entry, Song};
 use self::media::{decode_text, image_size, vorbis_seconds};
 use self::table::*;
-use self::tree::{Object, Value};
 pub use self::table::{
     BPM_RANGE, CHARACTERISTICS, COVER_PIXELS, DIFFICULTIES, ENVIRONMENTS, MEMBER_BYTES, METADATA_UNITS, RANKED_AUDIO_S,
     RANKED_LABEL_CHARS, ROTATION_ENVIRONMENT, UPLOAD_BYTES,
 };
+use self::tree::{Object, Value};
 use super::pack::Pack;
 use crate::error::{Error, Result};
 use crate::timing::TempoMap;
@@ -24,9 +24,9 @@ use crate::timing::TempoMap;
 mod level;
 pub(super) mod media;
 mod table;
-mod tree;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -732,7 +732,7 @@ impl Check<'_> {
     }
 
     fn misplaced(&mut self, scope: Scope, object: Option<&Object>, at: &At) {
-        for key in MISPLACED.iter().filter(|key| object.is_some_and(|object| object.contains_key(**key))) {
+        for key in MISPLACED.iter().filter(|key| object.is_some_and(|object| object.contains_key(key))) {
             self.report.add(scope, MISPLACED_CUSTOM_DATA, &at.key(key), None, || {
                 format!("{key:?} belongs into the custom data of a difficulty; move it there")
             });
@@ -949,9 +949,8 @@ fn objects<'v, 't>(value: Option<&'v Value<'t>>) -> impl Iterator<Item = (usize,
 /// Whether a difficulty's custom data requires a mod that moves objects off the grid.
 fn is_modded(custom: Option<&Value>) -> bool {
     ["_requirements", "requirements"].iter().any(|key| {
-        custom
-            .and_then(|custom| custom.get(key))
-            .and_then(Value::as_array)
-            .is_some_and(|mods| mods.iter().any(|name| matches!(name.as_str(), Some("Mapping Extensions" | "Noodle Extensions"))))
+        custom.and_then(|custom| custom.get(key)).and_then(Value::as_array).is_some_and(|mods| {
+            mods.iter().any(|name| matches!(name.as_str(), Some("Mapping Extensions" | "Noodle Extensions")))
+        })
     })
 }
