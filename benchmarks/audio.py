@@ -2,9 +2,10 @@
 
     python benchmarks/audio.py [--shared FOLDER] [--songs N] [--rounds N] [--hop N]
 
-All figures are processor seconds of one process, so that libraries which start threads gain nothing by it; each song's
-figure is the best of the rounds. `decode` is bytes to mono at the file's own rate, `+resample` goes to 22.05 kHz,
-`+features` adds log-mel, onset strength and four band fluxes. Last, the composed song is made and encoded.
+All figures are processor seconds of one process with one thread of BLAS, so that libraries which start threads neither
+gain by it nor lose what threads spend in waiting; each song's figure is the best of the rounds. `decode` is bytes to
+mono at the file's own rate, `+resample` goes to 22.05 kHz, `+features` adds log-mel, onset strength and four band
+fluxes. Last, the composed song is made and encoded.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import soundfile
+from threadpoolctl import threadpool_limits
 
 from beatweaver import _native, audio, demo
 from beatweaver.config import AudioConfig
@@ -102,11 +104,14 @@ def main() -> int:
         print(f"no songs in {options.shared}, expected music/* or songs/*/audio.*", file=sys.stderr)
         return 1
 
+    threadpool_limits(1)
     hop, rounds = options.hop, options.rounds
     spec = replace(AUDIO, hop=hop).canonical()
     peer_features(paths[0], hop)  # librosa imports and compiles on its first call
     totals = np.zeros(6)
+    kinds: dict[str, np.ndarray] = {}
     audio_seconds = 0.0
+    print(f"{len(paths)} songs, load average {os.getloadavg()[0]:.1f}")
     print(f"{'song':34} {'seconds':>7}  {'native decode':>13} {'+resample':>9} {'+features':>9}", end="")
     print(f"  {'peer decode':>11} {'+resample':>9} {'+features':>9}  {'ratio':>5}")
     for path in paths:
@@ -127,6 +132,7 @@ def main() -> int:
         )
         seconds = soundfile.info(path).duration
         totals += row
+        kinds[path.suffix] = kinds.get(path.suffix, np.zeros(6)) + row
         audio_seconds += seconds
         name = path.name if path.parent.name == "music" else path.parent.name
         print(f"{name[:34]:34} {seconds:7.1f}  {row[0]:13.3f} {row[1]:9.3f} {row[2]:9.3f}", end="")
@@ -137,7 +143,8 @@ def main() -> int:
     print(
         f", {totals[2] / totals[0]:.2f} x native decode at the file's rate, {audio_seconds / totals[2]:.0f} x real time"
     )
-    print(f"soundfile + librosa take {totals[5] / totals[2]:.2f} x as long")
+    print(f"soundfile + librosa take {totals[5] / totals[2]:.2f} x as long", end="")
+    print("".join(f", {suffix} {row[5] / row[2]:.2f} x" for suffix, row in sorted(kinds.items())))
     measure_song(rounds)
     return 0
 

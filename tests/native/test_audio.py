@@ -205,6 +205,20 @@ def test_mp3_without_its_tag_keeps_the_encoder_delay_as_players_do() -> None:
     assert worst(bare[1_105:], tagged) < TOLERANCE
 
 
+def test_mp3_recorded_from_its_middle_keeps_its_frames_in_time() -> None:
+    whole = encode(tone(44_100, 2, 3.0), 44_100, "MP3", "MPEG_LAYER_III")
+    bare = whole[whole.index(b"\xff\xfb", 4) :]
+    expected = _native.decode_audio(bare, sample_rate_hz=44_100)
+    # The first frames need bits of frames that are not there: they are silent, and the others stay where they are.
+    samples, info = _native.decode_audio_with_info(
+        bare[bare.index(b"\xff\xfb", len(bare) // 2) :], sample_rate_hz=44_100
+    )
+    assert (len(expected) - len(samples)) % 1_152 == 0
+    assert 0.3 * len(expected) < len(samples) < 0.7 * len(expected)
+    assert worst(samples[-40_000:], expected[-40_000:]) < TOLERANCE
+    assert info["warnings"] == []
+
+
 @pytest.mark.parametrize("padding", [b"\0" * 1_000, b"ID3\x03\0\0\0\0\x02\x01" + b"\0" * 257])
 def test_mp3_is_found_behind_tags_and_junk(padding: bytes) -> None:
     whole = encode(tone(44_100, 2, 1.0), 44_100, "MP3", "MPEG_LAYER_III")

@@ -32,12 +32,14 @@ use symphonia::default::formats::{AdtsReader, FlacReader, IsoMp4Reader, MpaReade
 use crate::error::{Error, Limits, Place, Result, Warning};
 
 mod container;
+mod layer3;
 mod sink;
 mod surround;
 mod tags;
 mod vorbis;
 
 use container::{Container, Edit, aac_core, mend_mp4, mend_wav, mp4_edit, sniff, strip_id3v1, unsupported};
+use layer3::Layer3;
 use sink::Sink;
 use surround::{Mix, SurroundVorbis};
 pub use tags::{Cover, Tags, read_tags};
@@ -363,6 +365,7 @@ fn open(container: Container, bytes: &[u8]) -> Result<Box<dyn FormatReader + '_>
 /// What turns the packets of a track into samples.
 enum Codec {
     Symphonia(Box<dyn AudioDecoder>),
+    Layer3(Box<Layer3>),
     Surround(Box<SurroundVorbis>),
 }
 
@@ -377,6 +380,7 @@ impl Codec {
                 buffer.copy_to_vecs_planar(planes);
                 Ok(known)
             }
+            Self::Layer3(decoder) => decoder.decode(&packet.data, planes),
             Self::Surround(decoder) => decoder.decode(&packet.data, planes),
         }
     }
@@ -495,6 +499,10 @@ impl<'a> Session<'a> {
                 return Ok(Codec::Surround(Box::new(decoder)));
             }
         }
+        if format == Format::Mp3 {
+            self.format.get_or_insert(format);
+            return Ok(Codec::Layer3(Box::new(Layer3::new())));
+        }
         let mut params = params.clone();
         if let Some(core) = params.extra_data.as_deref().filter(|_| format == Format::Mp4Aac).and_then(aac_core) {
             let message = "it is HE-AAC, of which only the lower half of the band is decoded, convert it first";
@@ -544,7 +552,7 @@ impl<'a> Session<'a> {
                 }
                 self.channels = channels;
                 let lanes = if self.job.wish.stereo { channels.min(2) } else { 1 };
-                let sink = Sink::new(rate_hz, self.job.wish.rate_hz.of(rate_hz), lanes).map_err(Stop::Damaged)?;
+                let sink = Sink::new(rate_hz, self.job.wish.rate_hz.of(rate_hz), lanes);
                 self.mixed.resize_with(lanes, Vec::new);
                 self.sink = Some(sink);
             }
@@ -578,7 +586,7 @@ impl<'a> Session<'a> {
             let error = self.job.limit("audio_seconds", limit as u64, reached.ceil() as u64);
             return Err(Stop::Fatal(error));
         }
-        sink.flush(self.tail.max(clock.tag_padding)).map_err(Stop::Damaged)?;
+        sink.flush(self.tail.max(clock.tag_padding));
         Ok(if heard.end { Next::End } else { Next::Packet })
     }
 
@@ -587,6 +595,10 @@ impl<'a> Session<'a> {
         let mix = Mix::new(places, self.planes.len(), self.mixed.len());
         for (lane, mixed) in self.mixed.iter_mut().enumerate() {
             mix.run(lane, &self.planes, mixed);
+            // Looked for without a short cut, so that it is vector code, because there hardly ever is any.
+            if mixed.iter().fold(true, |fine, sample| fine & (sample.abs() <= MAX_SAMPLE)) {
+                continue;
+            }
             for sample in mixed {
                 if sample.is_nan() || sample.abs() > MAX_SAMPLE {
                     *sample = 0.0;
@@ -647,7 +659,7 @@ impl<'a> Session<'a> {
         }
         let source_rate_hz = sink.source_rate_hz;
         Ok(Sound {
-            lanes: sink.finish().map_err(|problem| self.job.error(problem))?,
+            lanes: sink.finish(),
             sample_rate_hz: self.job.wish.rate_hz.of(source_rate_hz),
             source_rate_hz,
             channels: self.channels,

@@ -11,9 +11,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex32;
+use rustfft::{Fft, FftPlanner};
 use serde::{Deserialize, Serialize};
+use wide::f32x4;
 
 use crate::audio::{MAX_RATE_HZ, MIN_RATE_HZ};
 use crate::error::{Error, Result};
@@ -189,7 +190,7 @@ pub struct Features {
 pub struct Extractor {
     spec: FeatureSpec,
     window: Vec<f32>,
-    fft: Arc<dyn RealToComplex<f32>>,
+    spectrum: Spectrum,
     filters: Vec<Filter>,
     bands: Vec<Range<usize>>,
 }
@@ -215,7 +216,7 @@ impl Extractor {
         let bin_hz = f64::from(spec.sample_rate_hz) / n_fft as f64;
         let filters = edges_hz.windows(3).map(|edges| mel_filter(edges, bin_hz, n_fft / 2 + 1)).collect();
         let bands = flux_bands(&spec, &edges_hz)?;
-        Ok(Self { fft: RealFftPlanner::<f32>::new().plan_fft_forward(n_fft), window, filters, bands, spec })
+        Ok(Self { spectrum: Spectrum::new(n_fft), window, filters, bands, spec })
     }
 
     /// The specification this was made for.
@@ -253,9 +254,8 @@ impl Extractor {
         let (n_fft, mels) = (self.spec.n_fft, self.spec.n_mels);
         let frames = self.spec.frames(samples.len());
         let mut mel = vec![0.0_f32; frames * mels];
-        let mut input = vec![0.0_f32; n_fft];
-        let mut spectrum = vec![Complex32::default(); n_fft / 2 + 1];
-        let mut scratch = self.fft.make_scratch_vec();
+        let mut workspace = self.spectrum.workspace();
+        let mut edge = vec![0.0_f32; n_fft];
         // Longer than the spectrum, because the weights of the filters are filled up to whole blocks of lanes.
         let mut power = vec![0.0_f32; n_fft / 2 + 1 + LANES];
         let magnitude = self.spec.power == 1.0;
@@ -265,15 +265,8 @@ impl Extractor {
         let mut loudest = f32::NEG_INFINITY;
 
         for (frame, row) in mel.chunks_exact_mut(mels).enumerate() {
-            self.window_frame(samples, frame * self.spec.hop, &mut input);
-            if self.fft.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
-                // Only wrong buffer lengths can fail, and these are made from the plan itself.
-                debug_assert!(false, "buffers fit the transform");
-                continue;
-            }
-            for (power, bin) in power.iter_mut().zip(&spectrum) {
-                *power = bin.norm_sqr();
-            }
+            let heard = frame_at(samples, frame * self.spec.hop, &mut edge);
+            self.spectrum.power(heard, &self.window, &mut workspace, &mut power);
             if magnitude {
                 for power in &mut power {
                     *power = power.sqrt();
@@ -294,20 +287,6 @@ impl Extractor {
             }
         }
         mel
-    }
-
-    /// The window centred on sample `centre`, with silence beyond both ends.
-    fn window_frame(&self, samples: &[f32], centre: usize, frame: &mut [f32]) {
-        let half = self.spec.n_fft / 2;
-        let before = half.saturating_sub(centre);
-        let start = centre.saturating_sub(half);
-        let heard = samples.get(start..(centre + half).min(samples.len())).unwrap_or_default();
-        let end = before + heard.len();
-        frame[..before].fill(0.0);
-        frame[end..].fill(0.0);
-        for ((out, sample), weight) in frame[before..end].iter_mut().zip(heard).zip(&self.window[before..end]) {
-            *out = sample * weight;
-        }
     }
 
     /// Onset strength and band fluxes: mean rises, shifted as librosa shifts them.
@@ -424,6 +403,123 @@ pub fn silent_share(mel: &[f32], n_mels: usize) -> f64 {
     frames.filter(|frame| frame.iter().all(|&value| value <= floor)).count() as f64 / count as f64
 }
 
+/// The samples of the window centred on sample `centre`; where it reaches beyond an end of the song, copied into `edge`
+/// with silence around them.
+fn frame_at<'a>(samples: &'a [f32], centre: usize, edge: &'a mut [f32]) -> &'a [f32] {
+    let half = edge.len() / 2;
+    let before = half.saturating_sub(centre);
+    let start = centre.saturating_sub(half);
+    let heard = samples.get(start..(centre + half).min(samples.len())).unwrap_or_default();
+    if heard.len() == edge.len() {
+        return heard;
+    }
+    edge.fill(0.0);
+    edge[before..before + heard.len()].copy_from_slice(heard);
+    edge
+}
+
+/// Power spectra of real frames: one complex transform of half the length, whose bins are parted and squared in one pass
+/// of vector code, in half the time of the library's real transform and a pass that squares.
+#[derive(Clone)]
+struct Spectrum {
+    half: Arc<dyn Fft<f32>>,
+    /// Half the cosine and half the sine of the bins from 1 to below a quarter of the frame's length.
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+/// What [`Spectrum::power`] works in.
+struct Workspace {
+    frame: Vec<Complex32>,
+    bins: Vec<Complex32>,
+    scratch: Vec<Complex32>,
+}
+
+impl Spectrum {
+    /// For frames of `n_fft` samples, an even number.
+    fn new(n_fft: usize) -> Self {
+        let half = n_fft / 2;
+        let turns = (1..half.div_ceil(2)).map(|bin| std::f64::consts::TAU * bin as f64 / n_fft as f64);
+        Self {
+            half: FftPlanner::new().plan_fft_forward(half),
+            cos: turns.clone().map(|turn| (0.5 * turn.cos()) as f32).collect(),
+            sin: turns.map(|turn| (0.5 * turn.sin()) as f32).collect(),
+        }
+    }
+
+    fn workspace(&self) -> Workspace {
+        let zeros = |length: usize| vec![Complex32::default(); length];
+        let half = self.half.len();
+        Workspace { frame: zeros(half), bins: zeros(half), scratch: zeros(self.half.get_outofplace_scratch_len()) }
+    }
+
+    /// Fills the first `n_fft / 2 + 1` of `power` with the squared magnitudes of the bins of `frame` under `window`.
+    fn power(&self, frame: &[f32], window: &[f32], work: &mut Workspace, power: &mut [f32]) {
+        // Even samples are the real parts, odd ones the imaginary.
+        let pairs = frame.as_chunks::<2>().0.iter().zip(window.as_chunks::<2>().0);
+        for (value, (sample, weight)) in work.frame.iter_mut().zip(pairs) {
+            *value = Complex32::new(sample[0] * weight[0], sample[1] * weight[1]);
+        }
+        self.half.process_outofplace_with_scratch(&mut work.frame, &mut work.bins, &mut work.scratch);
+
+        let (bins, half) = (&work.bins[..], self.half.len());
+        power[0] = (bins[0].re + bins[0].im).powi(2);
+        power[half] = (bins[0].re - bins[0].im).powi(2);
+        if half.is_multiple_of(2) {
+            power[half / 2] = bins[half / 2].norm_sqr();
+        }
+        // Bins `k` and `half - k` come of the same two, so the loop runs from both ends to the middle.
+        let count = self.cos.len();
+        let (low, high) = power[1..half].split_at_mut(half - 1 - count);
+        let (low_blocks, low_rest) = low[..count].as_chunks_mut();
+        let (high_rest, high_blocks) = high.as_rchunks_mut();
+        let (front_blocks, front_rest) = bins[1..=count].as_chunks();
+        let (back_rest, back_blocks) = bins[half - count..].as_rchunks();
+        let (cos_blocks, cos_rest) = self.cos.as_chunks();
+        let (sin_blocks, sin_rest) = self.sin.as_chunks();
+        let out = low_blocks.iter_mut().zip(high_blocks.iter_mut().rev());
+        let bins = front_blocks.iter().zip(back_blocks.iter().rev());
+        for (((low, high), (front, back)), (cos, sin)) in out.zip(bins).zip(cos_blocks.iter().zip(sin_blocks)) {
+            (*low, *high) = mirrored_powers(front, back, cos, sin);
+        }
+        // What does not fill a block, in a block that zeros fill up.
+        let rest = low_rest.len();
+        let (mut front, mut back) = ([Complex32::default(); 4], [Complex32::default(); 4]);
+        let (mut cos, mut sin) = ([0.0; 4], [0.0; 4]);
+        front[..rest].copy_from_slice(front_rest);
+        back[4 - rest..].copy_from_slice(back_rest);
+        cos[..rest].copy_from_slice(cos_rest);
+        sin[..rest].copy_from_slice(sin_rest);
+        let (low, high) = mirrored_powers(&front, &back, &cos, &sin);
+        low_rest.copy_from_slice(&low[..rest]);
+        high_rest.copy_from_slice(&high[4 - rest..]);
+    }
+}
+
+/// Powers of four bins of a real transform, and of the four that lie as far from its end, in the order of the bins.
+///
+/// `front` and `back` are the same bins of the complex transform of its even and odd samples, `cos` and `sin` half those of
+/// the first four. Each bin is found before it is squared: the difference of two powers would lose a soft one beside a
+/// loud one. In explicit lanes, because the compiler finds none in a loop that runs both ways.
+fn mirrored_powers(
+    front: &[Complex32; 4],
+    back: &[Complex32; 4],
+    cos: &[f32; 4],
+    sin: &[f32; 4],
+) -> ([f32; 4], [f32; 4]) {
+    let (cos, sin) = (f32x4::new(*cos), f32x4::new(*sin));
+    let (front_re, front_im) = (f32x4::new(front.map(|bin| bin.re)), f32x4::new(front.map(|bin| bin.im)));
+    let [a, b, c, d] = *back;
+    let (back_re, back_im) = (f32x4::new([d.re, c.re, b.re, a.re]), f32x4::new([d.im, c.im, b.im, a.im]));
+    let (even_re, even_im) = (0.5 * (front_re + back_re), 0.5 * (front_im - back_im));
+    let (odd_re, odd_im) = (front_im + back_im, back_re - front_re);
+    let (turned_re, turned_im) = (cos * odd_re + sin * odd_im, cos * odd_im - sin * odd_re);
+    let (sum_re, sum_im) = (even_re + turned_re, even_im + turned_im);
+    let (rest_re, rest_im) = (even_re - turned_re, even_im - turned_im);
+    let [a, b, c, d] = (rest_re * rest_re + rest_im * rest_im).to_array();
+    ((sum_re * sum_re + sum_im * sum_im).to_array(), [d, c, b, a])
+}
+
 /// Sums run in this many lanes, so that the compiler can make vector code of them.
 const LANES: usize = 8;
 
@@ -436,7 +532,7 @@ fn mean(values: &[f32]) -> f32 {
             *lane += value;
         }
     }
-    (lanes.iter().sum::<f32>() + rest) / values.len().max(1) as f32
+    (total(lanes) + rest) / values.len().max(1) as f32
 }
 
 /// Sum of products over whole blocks of lanes; both slices are made to hold them.
@@ -447,7 +543,12 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             *lane += a * b;
         }
     }
-    lanes.iter().sum()
+    total(lanes)
+}
+
+/// Sum of the lanes by halves: one after another, each addition would wait for the one before.
+fn total([a, b, c, d, e, f, g, h]: [f32; LANES]) -> f32 {
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// Natural logarithm of a normal positive number, to 2e-7 of 1 or of itself: a fifth of the time of the library's,
@@ -652,6 +753,23 @@ mod tests {
             prop_assert_eq!(features.mel.len(), features.frames * 24);
             prop_assert_eq!(features.onset.len(), features.frames);
             prop_assert_eq!(features.bands.len(), features.frames * 2);
+        }
+
+        /// Oracle: the sum that defines a bin, in double precision.
+        #[test]
+        fn powers_are_those_of_the_transform_by_definition(half in 8_usize..80, samples in prop::collection::vec(-1.0_f32..1.0, 160)) {
+            let (frame, window) = (&samples[..2 * half], vec![0.5_f32; 2 * half]);
+            let spectrum = Spectrum::new(2 * half);
+            let mut power = vec![0.0; half + 1];
+            spectrum.power(frame, &window, &mut spectrum.workspace(), &mut power);
+            for (bin, &found) in power.iter().enumerate() {
+                let turn = std::f64::consts::TAU * bin as f64 / (2 * half) as f64;
+                let part = |wave: fn(f64) -> f64| {
+                    frame.iter().enumerate().map(|(n, &x)| 0.5 * f64::from(x) * wave(turn * n as f64)).sum::<f64>()
+                };
+                let truth = part(f64::cos).powi(2) + part(f64::sin).powi(2);
+                prop_assert!((f64::from(found) - truth).abs() < 1e-5 * (1.0 + truth), "{bin} of {half}: {found} {truth}");
+            }
         }
 
         #[test]

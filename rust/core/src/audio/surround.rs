@@ -93,6 +93,10 @@ impl Mix {
         mixed.clear();
         match self {
             Self::Mean => {
+                if let [left, right] = planes {
+                    mixed.extend(left.iter().zip(right).map(|(left, right)| (left + right) * 0.5));
+                    return;
+                }
                 let Some((first, others)) = planes.split_first() else { return };
                 mixed.extend_from_slice(first);
                 for plane in others {
