@@ -205,13 +205,19 @@ class _Cursor:
         return False
 
     def _allowed(self) -> bool:
+        # The rhythm knows which hand is due, so that both can cut alike where they play together; the other one stands in
+        # where that hand cannot.
+        due = {LEFT: 0, RIGHT: 1}.get(int(self.part.rhythm.hands[self.onset]))
+        hands = {0: ((due,), (1 - due,)) if due is not None else (), 1: ((0,),), 2: ((1,),)}[self.kind]
+        return any(self._open(some) for some in hands)
+
+    def _open(self, hands: tuple[int, ...]) -> bool:
+        """Fills in what `hands` may do; whether there is anything."""
         self.mask[:] = False
         self.easy[:] = False
         part, kind, beat = self.part, self.kind, self.beat
         taken = self.done.get((int(self.slot[self.onset]), 0))
-        for hand in (0, 1):
-            if (kind == 1 and hand == 1) or (kind == 2 and hand == 0):
-                continue
+        for hand in hands:
             span = slice(hand * STATES, (hand + 1) * STATES)
             for state, out in ((part.state, self.mask), (part.gentle, self.easy)):
                 view = out[span]
