@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from beatweaver.config import RANKS, ModelConfig
 from beatweaver.tokens import SLOTS_PER_BEAT, STATES
@@ -146,7 +146,7 @@ class Attention(nn.Module):
         """What `x` (B, T, dim) takes from keys and values, where `mask` (B or 1, 1, T, N) is True."""
         b, t, _ = x.shape
         query = rope(self.query(x).view(b, t, self.heads, self.width).transpose(1, 2), angles)
-        taken = F.scaled_dot_product_attention(
+        taken = functional.scaled_dot_product_attention(
             query,
             key,
             value,
@@ -154,7 +154,8 @@ class Attention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             enable_gqa=self.kv_heads != self.heads,
         )
-        return self.out(taken.transpose(1, 2).reshape(b, t, -1))
+        out: Tensor = self.out(taken.transpose(1, 2).reshape(b, t, -1))
+        return out
 
 
 class SwiGLU(nn.Module):
@@ -167,7 +168,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * value)
+        down: Tensor = self.down(functional.silu(gate) * value)
+        return down
 
 
 class Block(nn.Module):
@@ -208,7 +210,8 @@ class Block(nn.Module):
         x = x + self.dropout(self.attention(inner, angles, key, value, mask))
         if self.cross is not None and self.cross_norm is not None and beside is not None:
             x = x + self.dropout(self.cross(self.cross_norm(x), angles, *beside))
-        return x + self.dropout(self.feed(self.feed_norm(x)))
+        fed: Tensor = self.dropout(self.feed(self.feed_norm(x)))
+        return x + fed
 
 
 class ConvBlock(nn.Module):
@@ -228,9 +231,10 @@ class ConvBlock(nn.Module):
         """(B, S, dim) to the same; `inside` (B, S, 1) is 0 behind the end of a song."""
         slots = x.shape[1]
         # Shifted sums: faster on CPUs than a convolution of one channel each, and no transposing.
-        padded = F.pad(x * inside, (0, 0, 2 * self.reach, 2 * self.reach))
+        padded = functional.pad(x * inside, (0, 0, 2 * self.reach, 2 * self.reach))
         mixed = sum(padded[:, k * self.reach : k * self.reach + slots] * self.tap[k] for k in range(self.taps))
-        return x + self.down(F.silu(self.up(self.norm(mixed))))
+        down: Tensor = self.down(functional.silu(self.up(self.norm(mixed))))
+        return x + down
 
 
 # ---- hearing --------------------------------------------------------------------------------------------------------
@@ -246,10 +250,12 @@ class Heard:
     """(A, Q, C)."""
     beat_mask: Tensor
     """True where a beat is of the song: (A, Q)."""
+    slot_mask: Tensor
+    """True where a slot is of the song: (A, S)."""
 
     def of(self, song: Tensor) -> Heard:
         """Rows by level: `song` (L,)."""
-        return Heard(self.slots[song], self.beats[song], self.beat_mask[song])
+        return Heard(self.slots[song], self.beats[song], self.beat_mask[song], self.slot_mask[song])
 
 
 class AudioEncoder(nn.Module):
@@ -299,9 +305,9 @@ class AudioEncoder(nn.Module):
         for number, block in enumerate(self.convolutions):
             x = block(x, inside)
             if number == len(self.convolutions) // 2:
-                x = x + self.alike(_elsewhere(x, alike))
+                x = x + self.alike(_elsewhere(x * inside, alike))
         # Attention over strides of slots (a beat each): a song is some hundreds of them.
-        steps = x.view(a, s // self.stride, self.stride, -1).mean(dim=2)
+        steps = (x * inside).view(a, s // self.stride, self.stride, -1).mean(dim=2)
         step_mask = inside.view(a, s // self.stride, self.stride).any(dim=2)
         position = (torch.arange(s // self.stride, device=x.device) * (self.stride / SLOTS_PER_BEAT)).expand(a, -1)
         angles = turn(position, steps.shape[-1] // self.config.encoder_heads) if self.config.use_rope else None
@@ -310,14 +316,16 @@ class AudioEncoder(nn.Module):
         for block in self.blocks:
             steps = block(steps, angles, step_mask[:, None, None, :])
         x = self.norm(x + self.back(steps).repeat_interleave(self.stride, dim=1))
-        beats = self.beat_norm(x.view(a, s // SLOTS_PER_BEAT, SLOTS_PER_BEAT, -1).mean(dim=2))
-        return Heard(slots=x, beats=beats, beat_mask=inside.view(a, -1, SLOTS_PER_BEAT).any(dim=2))
+        beats = self.beat_norm((x * inside).view(a, s // SLOTS_PER_BEAT, SLOTS_PER_BEAT, -1).mean(dim=2))
+        beat_mask = inside.view(a, -1, SLOTS_PER_BEAT).any(dim=2)
+        return Heard(slots=x, beats=beats, beat_mask=beat_mask, slot_mask=inside[..., 0])
 
     def nothing(self, levels: int) -> Heard:
         """What `levels` levels without audio hear."""
         slots = self.silence.expand(levels, SLOTS_PER_BEAT, -1)
         beats = self.beat_norm(self.silence).expand(levels, 1, -1)
-        return Heard(slots=slots, beats=beats, beat_mask=torch.ones(levels, 1, dtype=torch.bool, device=beats.device))
+        everywhere = torch.ones(levels, SLOTS_PER_BEAT, dtype=torch.bool, device=beats.device)
+        return Heard(slots=slots, beats=beats, beat_mask=everywhere[:, :1], slot_mask=everywhere)
 
 
 def _elsewhere(x: Tensor, alike: Tensor) -> Tensor:
@@ -346,11 +354,11 @@ class RhythmHead(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(dim, 2)
 
-    def forward(self, slots: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """(L, S, C) and conditions (L, 7) to two tensors (L, S)."""
+    def forward(self, slots: Tensor, condition: Tensor, slot_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(L, S, C) and conditions (L, 7) to two tensors (L, S); without `slot_mask` (L, S) no slot is padding."""
         scale, shift = self.condition(condition)[:, None, :].chunk(2, dim=-1)
         x = self.dropout(self.into(slots)) * (1.0 + scale) + shift
-        inside = torch.ones_like(x[..., :1])
+        inside = torch.ones_like(x[..., :1]) if slot_mask is None else slot_mask[..., None]
         for block in self.blocks:
             x = block(x, inside)
         onset, both = self.out(self.norm(x)).unbind(dim=-1)
@@ -423,7 +431,8 @@ class NoteDecoder(nn.Module):
     def style(self, condition: Tensor, buckets: Tensor) -> Tensor:
         """What a level is to be like: condition (L, 7) and buckets of its statistics (L, 8) to (L, D)."""
         row = torch.arange(len(STATISTICS), device=buckets.device) * (BUCKETS + 1)
-        return self.level(condition) + self.statistic(buckets + row).sum(dim=1)
+        asked: Tensor = self.level(condition) + self.statistic(buckets + row).sum(dim=1)
+        return asked
 
     def embed(self, steps: NoteSteps, heard: Heard, style: Tensor) -> Tensor:
         """Steps of planned decoding to (L, T, D)."""
@@ -437,14 +446,18 @@ class NoteDecoder(nn.Module):
 
     def _with_sound(self, x: Tensor, slot: Tensor, heard: Heard, style: Tensor) -> Tensor:
         row = torch.arange(len(slot), device=slot.device)[:, None]
-        sound = heard.slots[row, slot.clamp(0, heard.slots.shape[1] - 1)]
-        return self.dropout(x + self.place(slot % SLOTS_PER_BEAT) + self.hear(sound) + style[:, None])
+        # Steps outside of the song hear its first or last slot, whatever else is in the batch.
+        last = heard.slot_mask.sum(dim=1, keepdim=True) - 1
+        sound = heard.slots[row, slot.clamp(min=0).minimum(last)]
+        embedded: Tensor = self.dropout(x + self.place(slot % SLOTS_PER_BEAT) + self.hear(sound) + style[:, None])
+        return embedded
 
     def listen(self, heard: Heard) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the beats for each block, once for a song."""
         position = torch.arange(heard.beats.shape[1], device=heard.beats.device, dtype=torch.float32)
         angles = self._angles(position.expand(len(heard.beats), -1))
-        return [block.cross.keys(heard.beats, angles) for block in self.blocks]  # type: ignore[union-attr,operator]
+        crosses = [block.cross for block in self.blocks if isinstance(block, Block)]
+        return [cross.keys(heard.beats, angles) for cross in crosses if cross is not None]
 
     def _angles(self, position: Tensor) -> Turn | None:
         return turn(position, self.config.decoder_dim // self.config.decoder_heads) if self.config.use_rope else None
@@ -475,8 +488,8 @@ class NoteDecoder(nn.Module):
         beats = torch.arange(heard.beats.shape[1], device=x.device)
         near = (beats[None, None] - beat[:, :, None]).abs() <= _AROUND_BEATS
         near = near & heard.beat_mask[:, None]
-        # Beyond the end of the song there may be nothing near: everything then, so that no row is empty.
-        near = (near | ~near.any(dim=-1, keepdim=True))[:, None]
+        # Beyond the end of the song there may be nothing near: the whole song then, so that no row is empty.
+        near = torch.where(near.any(dim=-1, keepdim=True), near, heard.beat_mask[:, None])[:, None]
         step = torch.arange(before + t, device=x.device)
         ahead = step[before:, None] - step[None, :]
         mask = ((ahead >= 0) & (ahead < self.config.max_seq_len))[None, None]
@@ -485,7 +498,8 @@ class NoteDecoder(nn.Module):
             x = x + sinusoid(position, x.shape[-1])
         for number, block in enumerate(self.blocks):
             x = block(x, angles, mask, beside=(*sounds[number], near), cache=None if caches is None else caches[number])
-        return self.out(self.norm(x))
+        logits: Tensor = self.out(self.norm(x))
+        return logits
 
     def caches(self, levels: int, like: Tensor) -> list[Cache]:
         """Empty caches for `levels` sequences."""
@@ -515,7 +529,8 @@ class Loom(nn.Module):
 
     def hear(self, audio: Tensor, length: Tensor, alike: Tensor) -> Heard:
         """As `AudioEncoder.forward`, for features as the store has them."""
-        return self.encoder((audio - self.feature_mean) / self.feature_scale, length, alike)
+        heard: Heard = self.encoder((audio - self.feature_mean) / self.feature_scale, length, alike)
+        return heard
 
     def parameter_count(self) -> int:
         """Numbers that are learnt."""
