@@ -125,6 +125,13 @@ class Cache:
         self.rows = self.rows[:, rows].contiguous()
 
 
+class Norm(nn.RMSNorm):
+    """RMSNorm (Zhang and Sennrich 2019) in 32 bits, whatever the arithmetic around it: 16 bits have a coarse epsilon."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x.float(), self.normalized_shape, self.weight, self.eps)
+
+
 class Attention(nn.Module):
     """Grouped-query attention (Ainslie et al. 2023): K heads of keys serve H heads of queries."""
 
@@ -177,11 +184,11 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, kv_heads: int, inner: int, *, source: int = 0, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.attention = Attention(dim, heads, kv_heads, source=dim, dropout=dropout)
-        self.cross_norm = nn.RMSNorm(dim) if source else None
+        self.cross_norm = Norm(dim) if source else None
         self.cross = Attention(dim, heads, kv_heads, source=source, dropout=dropout) if source else None
-        self.feed_norm = nn.RMSNorm(dim)
+        self.feed_norm = Norm(dim)
         self.feed = SwiGLU(dim, inner)
         self.dropout = nn.Dropout(dropout)
 
@@ -223,7 +230,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.reach = reach
         self.tap = nn.Parameter(torch.randn(self.taps, dim) / self.taps)
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.up = nn.Linear(dim, 2 * dim)
         self.down = nn.Linear(2 * dim, dim)
 
@@ -283,8 +290,8 @@ class AudioEncoder(nn.Module):
             for _ in range(config.encoder_layers)
         )
         self.back = nn.Linear(dim, dim, bias=False)
-        self.norm = nn.RMSNorm(dim)
-        self.beat_norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
+        self.beat_norm = Norm(dim)
         self.dropout = nn.Dropout(config.dropout)
         self.silence = nn.Parameter(torch.zeros(dim))
         """What a level without audio hears."""
@@ -350,7 +357,7 @@ class RhythmHead(nn.Module):
         self.condition = nn.Sequential(nn.Linear(CONDITIONS, dim), nn.SiLU(), nn.Linear(dim, 2 * dim))
         self.place = nn.Linear(CONDITIONS, SLOTS_PER_BEAT)
         self.blocks = nn.ModuleList(ConvBlock(dim, reach) for reach in (1, 3, 12))
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(dim, 2)
 
@@ -424,7 +431,7 @@ class NoteDecoder(nn.Module):
             )
             for _ in range(config.decoder_layers)
         )
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.out = nn.Linear(dim, CHOICES if config.planned else config.vocab_size)
         self.dropout = nn.Dropout(config.dropout)
 

@@ -188,7 +188,7 @@ def _note_terms(model: Loom, batch: NoteBatch, heard: Heard, config: TrainConfig
         free = (batch.steps.kind == 0) & (batch.target >= 0)
     else:
         vocab = _native.Vocab(b'{"content": "notes", "divisions": 48}')
-        left, right = vocab.range("left"), vocab.range("right")
+        left, right = vocab.range("LEFT"), vocab.range("RIGHT")
         free = (batch.target >= left[0]) & (batch.target < right[1])
     share = chance.exp()
     mine, others = share[..., slice(*left)].sum(dim=-1), share[..., slice(*right)].sum(dim=-1)
@@ -587,9 +587,9 @@ class _Run:
             facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen}
             if best is None or better:
                 best, self.since_best = (name, value, self.step), 0
-                checkpoint.save(self.model, self.out / "best.safetensors", self.learnt.audio, facts)
                 named = self.out / f"step-{self.step:06d}-{name}-{value:.3f}.safetensors"
                 checkpoint.save(self.model, named, self.learnt.audio, facts)
+                write_atomic(self.out / "best.safetensors", named.read_bytes())
                 # Those of later steps are of another run that was here.
                 earlier = (file for file in self.out.glob("step-*.safetensors") if file.name <= named.name)
                 for old in sorted(earlier)[:-_KEPT]:
@@ -647,7 +647,10 @@ class _Run:
             self.since_best, self.schedule.factor = int(state["since_best"]), float(state["factor"])
             self.usual, self.strange = state["usual"], int(state.get("strange", 0))
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{path}: not a state of this run: {error}; remove it to begin anew") from None
+            why = " ".join(str(error).split())[:160]
+            raise CheckpointError(
+                f"{path}: not a state of this run: {why}; remove it to begin anew", path=str(path)
+            ) from None
 
     def _open_board(self) -> None:
         if self.rank:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from beatweaver.config import JOINT, ModelConfig
+from beatweaver.config import JOINT, AudioConfig, ModelConfig, build, load
+from beatweaver.data import feature_width
 from beatweaver.model import (
     BEGIN,
     BUCKETS,
@@ -298,6 +300,15 @@ def test_statistics_fall_between_their_edges() -> None:
     values = torch.full((4, len(STATISTICS)), torch.nan)
     values[0], values[1], values[2] = -1.0, 2.5, 1e9
     assert statistic_buckets(values, edges)[:, 0].tolist() == [0, 3, BUCKETS - 1, BUCKETS]
+
+
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.05), ("default", 1.99), ("small", 1.33), ("medium", 8.0)])
+def test_models_are_as_large_as_they_are_said_to_be(root: Path, name: str, millions: float) -> None:
+    settings = load(root / "configs" / f"{name}.json")
+    config = build(ModelConfig, settings)
+    with torch.device("meta"):
+        model = Loom(config, feature_width(config, build(AudioConfig, settings)))
+    assert model.parameter_count() / 1e6 == pytest.approx(millions, rel=0.1)
 
 
 def test_joint_decoding_has_no_rhythm_of_its_own() -> None:
