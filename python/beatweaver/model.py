@@ -126,7 +126,7 @@ class Cache:
 
 
 class Norm(nn.RMSNorm):
-    """RMSNorm (Zhang and Sennrich 2019) in 32 bits, whatever the arithmetic around it: 16 bits have a coarse epsilon."""
+    """RMSNorm (Zhang and Sennrich 2019) in 32 bits whatever the arithmetic around it, whose epsilon may be coarse."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.rms_norm(x.float(), self.normalized_shape, self.weight, self.eps)

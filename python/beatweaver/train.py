@@ -27,7 +27,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from beatweaver import _native, checkpoint, notes
-from beatweaver.data import Batch, Corpus, Loader, NoteBatch
+from beatweaver.data import BLOCK_SLOTS, Batch, Corpus, Loader, NoteBatch
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
 from beatweaver.model import BUCKETS, Heard, Loom, RhythmHead, statistic_buckets
@@ -135,8 +135,8 @@ def loss_terms(model: Loom, batch: Batch, config: TrainConfig) -> Terms:
         plain = functional.binary_cross_entropy_with_logits(both, batch.both.clamp(min=0), reduction="none")
         terms["both"] = (plain * double).sum(), double.sum()
         excess = (onset.sigmoid() - batch.onset.clamp(min=0)) * inside
-        bars = excess.unflatten(1, (-1, 48)).sum(dim=2).abs()
-        terms["density"] = bars.sum(), inside.sum() / 48.0
+        bars = excess.reshape(len(excess), -1, BLOCK_SLOTS).sum(dim=2).abs()
+        terms["density"] = bars.sum(), inside.sum() / BLOCK_SLOTS
     parts = []
     if batch.heard is not None and heard is not None:
         parts.append(_note_terms(model, batch.heard, heard.of(batch.heard.song), config))
@@ -505,7 +505,7 @@ class _Run:
             loss = total_loss(terms, config) / config.gradient_accumulation_steps
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             for name, (total, count) in terms.items():
-                share = self._summed(total.detach()) / count.clamp(min=1e-6)
+                share = self._summed(total) / count.clamp(min=1e-6)
                 told[name] = told.get(name, 0.0) + float(share) / config.gradient_accumulation_steps
         # Before they are unscaled, so that what overflows in one process is seen by all.
         if self.world > 1:
@@ -530,9 +530,11 @@ class _Run:
         return torch.autocast(self.device.type, dtype=kind)
 
     def _summed(self, value: Tensor) -> Tensor:
+        """The sum over all processes; a copy, since several terms may be one and the same zero."""
+        summed = value.detach().clone()
         if self.world > 1:
-            distributed.all_reduce(value)
-        return value
+            distributed.all_reduce(summed)
+        return summed
 
     def _shared(self, terms: Terms) -> Terms:
         """Terms with the counts of all processes, so that the gradients add up to those of one."""
@@ -542,7 +544,7 @@ class _Run:
         every: Terms = {}
         for name in _weights(self.config):
             total, count = terms.get(name, (zero, zero.detach()))
-            every[name] = total, self._summed(count.detach().clone())
+            every[name] = total, self._summed(count)
         return every
 
     def _watch(self, sums: Mapping[str, float]) -> None:

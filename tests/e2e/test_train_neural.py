@@ -9,9 +9,11 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,7 @@ def _tell_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def learn(
     data: Path,
     out: Path,
-    model: dict[str, Any] = {},
+    model: Mapping[str, Any] = MappingProxyType({}),
     stop: Callable[[dict[str, Any]], object] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
@@ -86,7 +88,13 @@ def one_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_song_can_be_learnt_by_heart(one_song: Path, tmp_path: Path) -> None:
-    plain = {"mirror": False, "spec_augment": False, "noise_db": 0.0, "pitch_bands": 0, "jitter_slots": 0.0}
+    plain: dict[str, Any] = {
+        "mirror": False,
+        "spec_augment": False,
+        "noise_db": 0.0,
+        "pitch_bands": 0,
+        "jitter_slots": 0.0,
+    }
     size = {"encoder_dim": 32, "decoder_dim": 32, "conv_blocks": 2}
     config = plain | {"batch_size": 1, "max_epochs": 40, "learning_rate": 0.02, "ema_decay": 0.8, "evaluate_every": 20}
     summary = learn(one_song, tmp_path, size, **config)
@@ -212,7 +220,7 @@ def test_a_corpus_without_audio_teaches_notes(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_interrupted_goes_on_exactly(processed: Path, tmp_path: Path) -> None:
-    settings = {"max_epochs": 3, "save_every": 2, "evaluate_every": 3}
+    settings: dict[str, Any] = {"max_epochs": 3, "save_every": 2, "evaluate_every": 3}
     model = {"dropout": 0.3}
 
     def interrupt(line: dict[str, Any]) -> None:
@@ -245,7 +253,12 @@ def test_a_run_that_was_interrupted_goes_on_exactly(processed: Path, tmp_path: P
 def test_a_state_of_other_settings_is_refused(processed: Path, tmp_path: Path) -> None:
     learn(processed, tmp_path, max_epochs=1)
     kept = (tmp_path / "state.pt").read_bytes()
-    for model, changes in (({}, {"learning_rate": 0.5}), ({"dropout": 0.5}, {}), ({"decoder_layers": 2}, {})):
+    others: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {"learning_rate": 0.5}),
+        ({"dropout": 0.5}, {}),
+        ({"decoder_layers": 2}, {}),
+    ]
+    for model, changes in others:
         with pytest.raises(ConfigError, match=r"a run of other settings is here; name another --out, or remove it"):
             learn(processed, tmp_path, model, max_epochs=1, **changes)
     # How long, where and how often is free.
@@ -253,7 +266,7 @@ def test_a_state_of_other_settings_is_refused(processed: Path, tmp_path: Path) -
     state = checkpoint.load_state(tmp_path / "state.pt")
     del state["model"]["decoder.out.bias"]
     checkpoint.save_state(tmp_path / "state.pt", state)
-    with pytest.raises(CheckpointError, match="not a state of this run: .*; remove it to begin anew"):
+    with pytest.raises(CheckpointError, match=r"not a state of this run: .*; remove it to begin anew"):
         learn(processed, tmp_path)
     (tmp_path / "state.pt").write_bytes(kept[:1000])
     with pytest.raises(CheckpointError, match="remove it to begin anew"):
@@ -276,7 +289,7 @@ print(json.dumps(said))
 
 @pytest.mark.slow
 def test_two_processes_are_as_one(processed: Path, tmp_path: Path) -> None:
-    settings = {"max_epochs": 2, "scheduler": "plateau", "evaluate_every": 2, "silent_levels": 2}
+    settings: dict[str, Any] = {"max_epochs": 2, "scheduler": "plateau", "evaluate_every": 2, "silent_levels": 2}
     alone = learn(processed, tmp_path / "alone", batch_size=2, **settings)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -319,7 +332,7 @@ def test_training_stops_in_time(processed: Path, tmp_path: Path) -> None:
 
 def test_training_stops_when_nothing_gets_better(processed: Path, tmp_path: Path) -> None:
     # A rate at which nothing is learnt: the first look stays the best.
-    changes = {"learning_rate": 1e-9, "weight_decay": 0.0, "ema_decay": 0.0}
+    changes: dict[str, Any] = {"learning_rate": 1e-9, "weight_decay": 0.0, "ema_decay": 0.0}
     summary = learn(processed, tmp_path, max_epochs=50, evaluate_every=1, early_stopping_patience=2, **changes)
     assert (summary["best"]["step"], summary["steps"]) == (1, 3)
     assert checkpoint.load_state(tmp_path / "state.pt")["step"] == 3
@@ -331,12 +344,12 @@ def test_training_stops_when_nothing_gets_better(processed: Path, tmp_path: Path
 def test_a_loss_that_is_no_number_ends_the_run_and_spoils_nothing(processed: Path, tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "run"
     shutil.copytree(processed, data)
-    settings = {"max_epochs": 2, "save_every": 2}
+    settings: dict[str, Any] = {"max_epochs": 2, "save_every": 2}
     learn(data, out, max_epochs=1, save_every=2)
     kept = (out / "state.pt").read_bytes()
     store = _native.Store(data / "slots")
     for file in (data / "slots").rglob("*.safetensors"):
-        arrays = {name: np.array(part) for name, part in (store.get(file.stem) or {}).items()}
+        arrays: dict[str, Any] = {name: np.array(part) for name, part in (store.get(file.stem) or {}).items()}
         meta = store.meta(file.stem) or {}
         arrays["onset"][5:] = np.nan
         file.unlink()
@@ -380,7 +393,7 @@ def rates(scheduler: str, **changes: Any) -> list[float]:
 @pytest.mark.parametrize("scheduler", ["cosine", "plateau", "step", "restarts", "constant"])
 def test_rates_rise_and_stay_in_bounds(scheduler: str) -> None:
     found = rates(scheduler)
-    assert all(after > before for before, after in zip(found[:9], found[1:10], strict=True))
+    assert all(after > before for before, after in pairwise(found[:10]))
     assert found[0] == pytest.approx(0.1, rel=0.01)
     assert all(0 < rate <= 1 for rate in found)
 

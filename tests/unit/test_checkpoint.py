@@ -6,8 +6,9 @@ import json
 import pickle
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -87,11 +88,11 @@ def changed(
     file: Path,
     out: Path,
     *,
-    told: dict[str, str | None] = {},
+    told: Mapping[str, str | None] = MappingProxyType({}),
     tensors: Callable[[dict[str, Any]], object] | None = None,
 ) -> Path:
     """The checkpoint with other words in its header, or with other tensors."""
-    metadata = _header(file)["__metadata__"] | told
+    metadata = _header(file)["__metadata__"] | dict(told)
     kept = load_file(file)
     if tensors is not None:
         tensors(kept)

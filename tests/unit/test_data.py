@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -401,7 +402,7 @@ def test_every_song_is_learnt_once_an_epoch(load: Load, corpus: Corpus) -> None:
     orders = []
     for epoch in range(4):
         songs = [loader.plan(epoch * per_epoch + index)[0] for index in range(per_epoch)]
-        assert sorted(sum(songs, [])) == corpus.heard
+        assert sorted(chain(*songs)) == corpus.heard
         orders.append(songs)
     assert any(order != orders[0] for order in orders)
     assert loader.plan(7) == loader.plan(7) != loader.plan(8)
@@ -449,11 +450,11 @@ def test_official_maps_have_their_share(load: Load, corpus: Corpus) -> None:
     for ratio, count in ((0.0, 1), (0.4, 2), (1.0, 5)):
         loader = load(official_ratio=ratio, batch_size=2)
         for epoch in range(3):
-            songs = sum((loader.plan(3 * epoch + index)[0] for index in range(3)), [])
+            songs = list(chain(*(loader.plan(3 * epoch + index)[0] for index in range(3))))
             assert (len(songs), songs.count(official)) == (5, count)
     # Where there is none, all come as they are.
     other = load(_without(corpus), official_ratio=0.4)
-    assert sorted(sum((other.plan(index)[0] for index in range(3)), [])) == corpus.heard
+    assert sorted(chain(*(other.plan(index)[0] for index in range(3)))) == corpus.heard
 
 
 def _without(corpus: Corpus) -> Corpus:

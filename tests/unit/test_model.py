@@ -302,7 +302,7 @@ def test_statistics_fall_between_their_edges() -> None:
     assert statistic_buckets(values, edges)[:, 0].tolist() == [0, 3, BUCKETS - 1, BUCKETS]
 
 
-@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.05), ("default", 1.99), ("small", 1.33), ("medium", 8.0)])
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.074), ("default", 1.99), ("small", 1.33), ("medium", 8.53)])
 def test_models_are_as_large_as_they_are_said_to_be(root: Path, name: str, millions: float) -> None:
     settings = load(root / "configs" / f"{name}.json")
     config = build(ModelConfig, settings)
