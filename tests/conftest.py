@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import shelf
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,12 @@ def corpus() -> Path:
     if not (folder / "corpus").is_dir():
         pytest.skip(f"no corpus in {folder}: set BEATWEAVER_CORPUS to the folder that holds `corpus`")
     return folder
+
+
+@pytest.fixture(scope="session")
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small corpus to learn from, as `process` leaves it; only to be read."""
+    return shelf.processed(tmp_path_factory.mktemp("shelf"))
 
 
 @pytest.fixture(autouse=True)

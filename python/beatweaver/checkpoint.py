@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from beatweaver import _native
-from beatweaver.config import PLANNED, AudioConfig, Config, ModelConfig, build
+from beatweaver.config import PLANNED, AudioConfig, ModelConfig, build
 from beatweaver.data import feature_width
-from beatweaver.errors import CheckpointError
+from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
 from beatweaver.model import Loom
 
@@ -28,6 +28,7 @@ __all__ = ["load", "load_state", "pack", "save", "save_state", "shipped"]
 
 _FORMAT: Final = "beatweaver-loom-1"
 _LARGEST_BYTES: Final = 2 << 30
+_NUMBERS: Final = (torch.float16, torch.bfloat16, torch.float32)
 SHIPPED: Final = "weights/default/model.safetensors"
 
 
@@ -85,7 +86,11 @@ def load(path: Path, *, device: str = "cpu") -> tuple[Loom, AudioConfig, dict[st
         raise CheckpointError(f"{path}: damaged or not a checkpoint: {error}", path=str(path)) from None
     if metadata.get("format") != _FORMAT:
         raise _refused(path, f"format {metadata.get('format')!r}", f"{_FORMAT!r}")
-    config, audio = _settings(path, metadata, "model", ModelConfig), _settings(path, metadata, "audio", AudioConfig)
+    settings, facts = _told(path, metadata, "model"), _told(path, metadata, "facts")
+    try:
+        config, audio = build(ModelConfig, settings), build(AudioConfig, _told(path, metadata, "audio"))
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: not settings of a model: {error}", path=str(path)) from None
     if metadata.get("vocabulary") != _vocabulary(config):
         raise CheckpointError(
             f"{path}: found the vocabulary {metadata.get('vocabulary')!r}, expected {_vocabulary(config)!r}; "
@@ -94,24 +99,36 @@ def load(path: Path, *, device: str = "cpu") -> tuple[Loom, AudioConfig, dict[st
             found=metadata.get("vocabulary"),
             expected=_vocabulary(config),
         )
-    model = Loom(config, feature_width(config, audio))
+    # Without memory of its own: what the header claims is first held against the tensors that are there.
+    with torch.device("meta"):
+        model = Loom(config, feature_width(config, audio))
     wanted = model.state_dict()
     for name in sorted(set(wanted) | set(tensors)):
-        if name not in tensors or name not in wanted or tensors[name].shape != wanted[name].shape:
-            found = list(tensors[name].shape) if name in tensors else "nothing"
-            asked = list(wanted[name].shape) if name in wanted else "nothing"
-            raise _refused(path, f"{found} for {name}", f"{asked}")
-        if tensors[name].is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
+        found, expected = _said(tensors.get(name)), _said(wanted.get(name))
+        if found != expected:
+            raise _refused(path, f"{found} for {name}", expected)
+        if tensors[name].dtype not in _NUMBERS:
+            raise _refused(path, f"{tensors[name].dtype} for {name}", "numbers of 16 or 32 bits")
+        if not bool(torch.isfinite(tensors[name]).all()):
             raise _refused(path, f"infinite numbers in {name}", "finite ones")
-    model.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()})
-    return model.to(device).eval(), audio, json.loads(metadata.get("facts", "{}"))
+    own = {name: tensor.to(wanted[name].dtype, copy=True) for name, tensor in tensors.items()}
+    model.load_state_dict(own, assign=True)
+    return model.to(device).eval(), audio, facts
 
 
-def _settings(path: Path, metadata: Mapping[str, str], name: str, cls: type[Config]) -> Any:
+def _told(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    """A JSON object of the header."""
     try:
-        return build(cls, json.loads(metadata[name]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: its settings of the {name} cannot be read: {error}", path=str(path)) from None
+        told = json.loads(metadata[name])
+    except (KeyError, ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise CheckpointError(f"{path}: found no {name} settings in its header that can be read", path=str(path))
+    return told
+
+
+def _said(tensor: Tensor | None) -> str:
+    return "nothing" if tensor is None else f"shape {list(tensor.shape)}"
 
 
 def _refused(path: Path, found: str, expected: str) -> CheckpointError:
@@ -173,15 +190,14 @@ def load_state(path: Path) -> dict[str, Any]:
         CheckpointError: damaged, or something else than a state.
         OSError: it cannot be read.
     """
+    read = path.read_bytes()
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
-    except OSError:
-        raise
-    except Exception as error:  # torch raises pickle, zip and runtime errors of many kinds
+        state: Any = torch.load(io.BytesIO(read), weights_only=True, map_location="cpu")
+    except Exception as error:  # noqa: BLE001 - torch raises pickle, zip and runtime errors of many kinds
         first = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path}: not a state of training that can be resumed: {first}; remove it to begin anew", path=str(path)
         ) from None
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int | Tensor):
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
         raise CheckpointError(f"{path}: not a state of training; remove it to begin anew", path=str(path))
     return state

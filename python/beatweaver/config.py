@@ -175,7 +175,7 @@ class GenerateConfig(Config):
     """Another seed gives another level of the same song."""
     format: str = "v3"
     """Format version that is written: v2, v3 or v4."""
-    temperature: float = 0.75
+    temperature: float = 1.0
     """Below 1 patterns are plainer, above 1 rarer."""
     hand_temperature: float = 0.8
     """The same for which hand plays, and for where notes lie in joint decoding; neural engine only."""
@@ -336,7 +336,7 @@ class TrainConfig(Config):
     color_balance_weight: float = 0.1
     """Weight of how far the expected share of left-hand notes is from the true one."""
     official_ratio: float = 0.0
-    """Share of the songs of an epoch drawn from official maps, where a data folder has some; 0 takes all as they come."""
+    """Share of an epoch's songs that is drawn from maps by the game's makers, where there are any; 0: as they come."""
     score_weighting: bool = True
     """Levels that players rate higher weigh more, where scores are known."""
     easy_weight: float = 0.5
@@ -396,23 +396,32 @@ class TrainConfig(Config):
 CONFIGS: Final[tuple[type[Config], ...]] = (ProcessConfig, AudioConfig, ModelConfig, TrainConfig, GenerateConfig)
 """Every config class; a key of a config file belongs to exactly one of them."""
 
+OTHER_NAMES: Final[Mapping[str, str]] = {"sample_rate": "sample_rate_hz", "hop_length": "hop"}
+"""Names that files of other programs use for a key of ours."""
+
 C = TypeVar("C", bound=Config)
 
 
 def load(file: Path | None = None, overrides: Iterable[str] = ()) -> dict[str, object]:
     """Flat settings from a JSON file, then `key=value` overrides, later ones winning.
 
-    Values of overrides are JSON; a bare word is a string.
+    Values of overrides are JSON; a bare word is a string. Keys of `OTHER_NAMES` are taken for ours.
 
     Raises:
-        ConfigError: not JSON, not one object, a key twice or unknown, an override without `=`.
+        ConfigError: not JSON, not one object, a key twice, under both its names, or unknown, an override without `=`.
         OSError: the file cannot be read.
     """
-    settings = {} if file is None else _read(file)
-    for key in settings:
+    settings: dict[str, object] = {}
+    for name, value in ({} if file is None else _read(file)).items():
+        key = OTHER_NAMES.get(name, name)
+        if key in settings:
+            other = next(other for other, own in OTHER_NAMES.items() if own == key)
+            raise ConfigError(f"{file}: found {key} and {other}, expected one of them", path=str(file), where=key)
         _known(key, file)
+        settings[key] = value
     for override in overrides:
-        key, equals, text = override.partition("=")
+        name, equals, text = override.partition("=")
+        key = OTHER_NAMES.get(name, name)
         if not equals:
             raise ConfigError(
                 f"--set {override}: found no '=', expected key=value", where=override, expected="key=value"

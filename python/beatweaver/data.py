@@ -55,6 +55,8 @@ LONGEST_GAP_S: Final = 4.0
 _FULL: Final = b'{"content": "full", "divisions": 48}'
 _NOTES: Final = b'{"content": "notes", "divisions": 48}'
 _HARD: Final = ("Expert", "ExpertPlus")
+_OFFICIAL: Final = ("beat games", "hyperbolic magnetism")
+"""Mappers, in small letters, whose maps came with the game: all that an index tells of where a map is from."""
 
 
 # ---- what the model is told, in training and in use -----------------------------------------------------------------
@@ -86,7 +88,8 @@ def alike_blocks(features: F32, mels: int) -> I64:
     """For each block of four beats the blocks that sound most like it: (blocks, ALIKE), itself in a short song."""
     blocks = len(features) // BLOCK_SLOTS
     coarse = features[:, :mels].reshape(blocks, BLOCK_SLOTS // 6, 6, mels).mean(axis=2)
-    shape = coarse[:, :, : mels // 8 * 8].reshape(blocks, BLOCK_SLOTS // 6, -1, 8).mean(axis=3)
+    group = min(8, mels)
+    shape = coarse[:, :, : mels // group * group].reshape(blocks, BLOCK_SLOTS // 6, -1, group).mean(axis=3)
     rises = features[:, mels:].reshape(blocks, -1)
     likeness = np.zeros((blocks, blocks))
     for part in (shape.reshape(blocks, -1), rises):
@@ -181,6 +184,8 @@ class _Song:
     """Of its slots; empty without audio."""
     slots: int
     levels: tuple[Level, ...]
+    official: bool
+    """Whether a map of it came with the game."""
 
 
 def _of_notes(notes: Mapping[str, NDArray[Any]]) -> tuple[I64, I64, I64]:
@@ -249,17 +254,25 @@ class Corpus:
             raise ConfigError(f"{data}: found no level of split {split!r} to use (left out: {dict(self.left_out)})")
         self.heard = [i for i, song in enumerate(self.songs) if song.key]
         self.silent = [i for i, song in enumerate(self.songs) if not song.key]
+        self.official = [i for i in self.heard if self.songs[i].official]
 
     def _songs(self, data: Path, rows: Sequence[dict[str, Any]]) -> list[_Song]:
         made: dict[str, list[Level]] = {}
         slots: dict[str, int] = {}
+        stored: dict[str, bool] = {}
+        official: set[str] = set()
         for row, notes, tokens, token_slot in _notes(data, rows, joint=not self.model.planned):
             slot, hand, state = _of_notes(notes)
             if len(slot) < 16:
                 self.left_out["few-notes"] += 1
                 continue
-            song = row["slots_key"] if row["slots_key"] and self.store.get(row["slots_key"]) is not None else ""
+            song = row["slots_key"]
+            if song not in stored:
+                stored[song] = bool(song) and self.store.get(song) is not None
+            song = song if stored[song] else ""
             key = song or f"silent:{row['song']}"
+            if str(row["mapper"]).casefold() in _OFFICIAL:
+                official.add(key)
             slots[key] = int(row["slots"]) if song else 0
             share = row["audio_onset_share"]
             seconds = float(slot[-1] - slot[0]) / SLOTS_PER_BEAT * 60.0 / row["bpm"]
@@ -279,7 +292,12 @@ class Corpus:
             )
             made.setdefault(key, []).append(level)
         return [
-            _Song(key="" if key.startswith("silent:") else key, slots=slots[key], levels=tuple(levels))
+            _Song(
+                key="" if key.startswith("silent:") else key,
+                slots=slots[key],
+                levels=tuple(levels),
+                official=key in official,
+            )
             for key, levels in sorted(made.items())
         ]
 
@@ -300,7 +318,8 @@ class Corpus:
             lengths=np.array([slots]),
         )
         out[0, :slots] = levelled(out[0, :slots], self.mels)
-        return out[0]
+        song_features: F32 = out[0]
+        return song_features
 
     def scales(self) -> tuple[F32, F32]:
         """Mean and spread of each feature over the songs: (F,) each."""
@@ -314,12 +333,11 @@ class Corpus:
         """Edges that divide the levels into `buckets` equal shares by each statistic: (8, buckets - 1)."""
         rows = np.array([level.statistics for level in self.levels])
         shares = np.arange(1, buckets) / buckets
-        return np.nanquantile(rows, shares, axis=0).T.astype(np.float32)
+        edges: F32 = np.nanquantile(rows, shares, axis=0).T.astype(np.float32)
+        return edges
 
     def styles(self, most: int = 64) -> dict[str, list[list[float]]]:
-        """Statistics of levels by difficulty, up to `most` of each spread over their densities: what styles are drawn
-        from in use.
-        """
+        """Statistics of levels by difficulty, up to `most` of each from calm to dense: styles are drawn from them."""
         out: dict[str, list[list[float]]] = {}
         for name in RANKS:
             rows = [level.statistics for level in self.levels if level.difficulty == name]
@@ -332,7 +350,8 @@ class Corpus:
     def batch(self, songs: Sequence[int], silent: Sequence[int], seed: Sequence[int], *, augment: bool) -> Batch:
         """The batch of some songs and of one level each of some songs without audio.
 
-        What is drawn for a song depends on `seed` and the song alone, not on what else is in the batch.
+        What is drawn for a song depends on `seed` and the song alone, not on what else is in the batch. Only notes in
+        what is heard of a song count; levels without any are left out.
         """
         audio, alike, levels = [], [], []
         for place, song in enumerate(songs):
@@ -342,29 +361,34 @@ class Corpus:
             features = self.features(song, start)
             alike.append(alike_blocks(features, self.mels))
             audio.append(_augmented(features, self.mels, self.train, rng) if augment else features)
-            for level in self.songs[song].levels:
-                levels.append(self._drawn(level, start, place, len(features), rng, augment))
+            drawn = [self._drawn(one, start, place, len(features), rng, augment) for one in self.songs[song].levels]
+            levels += [one for one in drawn if one is not None]
         unheard = []
         for song in silent:
             rng = np.random.default_rng([*seed, song])
             among = self.songs[song].levels
-            unheard.append(self._drawn(among[int(rng.integers(len(among)))], 0, 0, 0, rng, augment))
+            one = self._drawn(among[int(rng.integers(len(among)))], 0, 0, 0, rng, augment)
+            unheard += [] if one is None else [one]
         return _collated(audio, alike, levels, unheard, self.width, self.model)
 
     def _drawn(
         self, level: Level, start: int, place: int, slots: int, rng: np.random.Generator, augment: bool
-    ) -> _Drawn:
-        """A level with its window of steps and what is hidden of it."""
+    ) -> _Drawn | None:
+        """A level with its window of steps and what is hidden of it; None if nothing of it is in what is heard."""
         if augment and self.train.mirror and rng.random() < 0.5:
             level = level.mirrored() if self.model.planned else level
-        count = len(level.slot) if self.model.planned else len(level.tokens)
-        width = min(count, self.train.notes_per_level)
-        first = int(rng.integers(count - width + 1)) if augment else 0
+        at = level.slot if self.model.planned else level.token_slot
+        low, high = np.searchsorted(at, [start, start + slots]).tolist() if slots else (0, len(at))
+        width = min(high - low, self.train.notes_per_level)
+        first = low + (int(rng.integers(high - low - width + 1)) if augment else 0)
         hidden = np.zeros(len(STATISTICS), dtype=bool)
         if augment:
             chance = self.train.statistics_dropout
             hidden = rng.random(len(STATISTICS)) < chance
             hidden |= rng.random() < chance
+        # Tokens are learnt from the ones before them, so one alone teaches nothing.
+        if width < (1 if self.model.planned else 2):
+            return None
         return _Drawn(
             level=level,
             start=start,
@@ -555,17 +579,16 @@ def _collated(
     for row, (one, other) in enumerate(zip(audio, alike, strict=True)):
         sound[row, : len(one)] = one
         near[row, : len(other)] = other
-    teaching = [drawn for drawn in levels if drawn.level.rhythm] if model.planned else []
+    teaching = [drawn for drawn in levels if drawn.level.rhythm and model.planned]
     onset = np.full((len(teaching), slots), -1.0, dtype=np.float32)
     both = np.full((len(teaching), slots), -1.0, dtype=np.float32)
     for row, drawn in enumerate(teaching):
         at, count = np.unique(drawn.level.slot - drawn.start, return_counts=True)
         inside = (at >= 0) & (at < drawn.slots)
         at, count = at[inside], count[inside]
-        if len(at):
-            onset[row, at[0] : at[-1] + 1] = 0.0
-            onset[row, at] = 1.0
-            both[row, at] = count > 1
+        onset[row, at[0] : at[-1] + 1] = 0.0
+        onset[row, at] = 1.0
+        both[row, at] = count > 1
     return Batch(
         audio=torch.from_numpy(sound),
         length=torch.tensor([len(a) for a in audio], dtype=torch.int64),
@@ -697,7 +720,7 @@ class Loader:
 
     def _bucketed(self, rng: np.random.Generator, batches: int) -> list[list[int]]:
         """Songs with audio in batches of like length, in random order."""
-        songs = self.corpus.heard
+        songs = self._songs(rng)
         if not songs:
             return [[] for _ in range(batches)]
         size = self.train.batch_size * self.world
@@ -705,6 +728,20 @@ class Loader:
         ranked = [songs[i] for i in np.argsort(length)]
         groups = [ranked[i : i + size] for i in range(0, len(ranked), size)]
         return [groups[i] for i in rng.permutation(len(groups))]
+
+    def _songs(self, rng: np.random.Generator) -> list[int]:
+        """Songs with audio of an epoch: each once, or `official_ratio` of them official where some are."""
+        every, official = self.corpus.heard, self.corpus.official
+        others = sorted(set(every) - set(official))
+        if not self.train.official_ratio or not official or not others:
+            return every
+        count = round(self.train.official_ratio * len(every))
+        # In rounds, so that none comes twice before all came once.
+        return [
+            int(song)
+            for among, some in ((official, count), (others, len(every) - count))
+            for song in np.resize(rng.permutation(among), some)
+        ]
 
     def _fill(self, first: int) -> None:
         number = first
@@ -714,7 +751,7 @@ class Loader:
                 batch = self.corpus.batch(songs, silent, seed, augment=True)
                 self._put((number, batch))
                 number += 1
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the batch is waited for
             self._put(error)
 
     def _put(self, item: tuple[int, Batch] | BaseException) -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from beatweaver.config import RANKS, ModelConfig
 from beatweaver.tokens import SLOTS_PER_BEAT, STATES
@@ -126,6 +126,13 @@ class Cache:
         self.rows = self.rows[:, rows].contiguous()
 
 
+class Norm(nn.RMSNorm):
+    """RMSNorm (Zhang and Sennrich 2019) in 32 bits whatever the arithmetic around it, whose epsilon may be coarse."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x.float(), self.normalized_shape, self.weight, self.eps)
+
+
 class Attention(nn.Module):
     """Grouped-query attention (Ainslie et al. 2023): K heads of keys serve H heads of queries."""
 
@@ -147,7 +154,7 @@ class Attention(nn.Module):
         """What `x` (B, T, dim) takes from keys and values, where `mask` (B or 1, 1, T, N) is True."""
         b, t, _ = x.shape
         query = rope(self.query(x).view(b, t, self.heads, self.width).transpose(1, 2), angles)
-        taken = F.scaled_dot_product_attention(
+        taken = functional.scaled_dot_product_attention(
             query,
             key,
             value,
@@ -155,7 +162,8 @@ class Attention(nn.Module):
             dropout_p=self.dropout if self.training else 0.0,
             enable_gqa=self.kv_heads != self.heads,
         )
-        return self.out(taken.transpose(1, 2).reshape(b, t, -1))
+        out: Tensor = self.out(taken.transpose(1, 2).reshape(b, t, -1))
+        return out
 
 
 class SwiGLU(nn.Module):
@@ -168,7 +176,8 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * value)
+        down: Tensor = self.down(functional.silu(gate) * value)
+        return down
 
 
 class Block(nn.Module):
@@ -176,11 +185,11 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, kv_heads: int, inner: int, *, source: int = 0, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.attention = Attention(dim, heads, kv_heads, source=dim, dropout=dropout)
-        self.cross_norm = nn.RMSNorm(dim) if source else None
+        self.cross_norm = Norm(dim) if source else None
         self.cross = Attention(dim, heads, kv_heads, source=source, dropout=dropout) if source else None
-        self.feed_norm = nn.RMSNorm(dim)
+        self.feed_norm = Norm(dim)
         self.feed = SwiGLU(dim, inner)
         self.dropout = nn.Dropout(dropout)
 
@@ -209,7 +218,8 @@ class Block(nn.Module):
         x = x + self.dropout(self.attention(inner, angles, key, value, mask))
         if self.cross is not None and self.cross_norm is not None and beside is not None:
             x = x + self.dropout(self.cross(self.cross_norm(x), angles, *beside))
-        return x + self.dropout(self.feed(self.feed_norm(x)))
+        fed: Tensor = self.dropout(self.feed(self.feed_norm(x)))
+        return x + fed
 
 
 class ConvBlock(nn.Module):
@@ -221,7 +231,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.reach = reach
         self.tap = nn.Parameter(torch.randn(self.taps, dim) / self.taps)
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.up = nn.Linear(dim, 2 * dim)
         self.down = nn.Linear(2 * dim, dim)
         self.dropout = nn.Dropout(dropout)
@@ -230,9 +240,11 @@ class ConvBlock(nn.Module):
         """(B, S, dim) to the same; `inside` (B, S, 1) is 0 behind the end of a song."""
         slots = x.shape[1]
         # Shifted sums: faster on CPUs than a convolution of one channel each, and no transposing.
-        padded = F.pad(x * inside, (0, 0, 2 * self.reach, 2 * self.reach))
+        padded = functional.pad(x * inside, (0, 0, 2 * self.reach, 2 * self.reach))
         mixed = sum(padded[:, k * self.reach : k * self.reach + slots] * self.tap[k] for k in range(self.taps))
-        return x + self.dropout(self.down(F.silu(self.up(self.norm(mixed)))))
+        down: Tensor = self.down(functional.silu(self.up(self.norm(mixed))))
+        dropped: Tensor = self.dropout(down)
+        return x + dropped
 
 
 # ---- hearing --------------------------------------------------------------------------------------------------------
@@ -248,10 +260,12 @@ class Heard:
     """(A, Q, C)."""
     beat_mask: Tensor
     """True where a beat is of the song: (A, Q)."""
+    slot_mask: Tensor
+    """True where a slot is of the song: (A, S)."""
 
     def of(self, song: Tensor) -> Heard:
         """Rows by level: `song` (L,)."""
-        return Heard(self.slots[song], self.beats[song], self.beat_mask[song])
+        return Heard(self.slots[song], self.beats[song], self.beat_mask[song], self.slot_mask[song])
 
 
 class AudioEncoder(nn.Module):
@@ -279,8 +293,8 @@ class AudioEncoder(nn.Module):
             for _ in range(config.encoder_layers)
         )
         self.back = nn.Linear(dim, dim, bias=False)
-        self.norm = nn.RMSNorm(dim)
-        self.beat_norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
+        self.beat_norm = Norm(dim)
         self.dropout = nn.Dropout(config.dropout)
         self.silence = nn.Parameter(torch.zeros(dim))
         """What a level without audio hears."""
@@ -301,9 +315,9 @@ class AudioEncoder(nn.Module):
         for number, block in enumerate(self.convolutions):
             x = block(x, inside)
             if number == len(self.convolutions) // 2:
-                x = x + self.alike(_elsewhere(x, alike))
+                x = x + self.alike(_elsewhere(x * inside, alike))
         # Attention over strides of slots (a beat each): a song is some hundreds of them.
-        steps = x.view(a, s // self.stride, self.stride, -1).mean(dim=2)
+        steps = (x * inside).view(a, s // self.stride, self.stride, -1).mean(dim=2)
         step_mask = inside.view(a, s // self.stride, self.stride).any(dim=2)
         position = (torch.arange(s // self.stride, device=x.device) * (self.stride / SLOTS_PER_BEAT)).expand(a, -1)
         angles = turn(position, steps.shape[-1] // self.config.encoder_heads) if self.config.use_rope else None
@@ -312,14 +326,16 @@ class AudioEncoder(nn.Module):
         for block in self.blocks:
             steps = block(steps, angles, step_mask[:, None, None, :])
         x = self.norm(x + self.back(steps).repeat_interleave(self.stride, dim=1))
-        beats = self.beat_norm(x.view(a, s // SLOTS_PER_BEAT, SLOTS_PER_BEAT, -1).mean(dim=2))
-        return Heard(slots=x, beats=beats, beat_mask=inside.view(a, -1, SLOTS_PER_BEAT).any(dim=2))
+        beats = self.beat_norm((x * inside).view(a, s // SLOTS_PER_BEAT, SLOTS_PER_BEAT, -1).mean(dim=2))
+        beat_mask = inside.view(a, -1, SLOTS_PER_BEAT).any(dim=2)
+        return Heard(slots=x, beats=beats, beat_mask=beat_mask, slot_mask=inside[..., 0])
 
     def nothing(self, levels: int) -> Heard:
         """What `levels` levels without audio hear."""
         slots = self.silence.expand(levels, SLOTS_PER_BEAT, -1)
         beats = self.beat_norm(self.silence).expand(levels, 1, -1)
-        return Heard(slots=slots, beats=beats, beat_mask=torch.ones(levels, 1, dtype=torch.bool, device=beats.device))
+        everywhere = torch.ones(levels, SLOTS_PER_BEAT, dtype=torch.bool, device=beats.device)
+        return Heard(slots=slots, beats=beats, beat_mask=everywhere[:, :1], slot_mask=everywhere)
 
 
 def _elsewhere(x: Tensor, alike: Tensor) -> Tensor:
@@ -344,15 +360,15 @@ class RhythmHead(nn.Module):
         self.condition = nn.Sequential(nn.Linear(CONDITIONS, dim), nn.SiLU(), nn.Linear(dim, 2 * dim))
         self.place = nn.Linear(CONDITIONS, SLOTS_PER_BEAT)
         self.blocks = nn.ModuleList(ConvBlock(dim, reach, config.dropout) for reach in (1, 3, 12))
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(dim, 2)
 
-    def forward(self, slots: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """(L, S, C) and conditions (L, 7) to two tensors (L, S)."""
+    def forward(self, slots: Tensor, condition: Tensor, slot_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(L, S, C) and conditions (L, 7) to two tensors (L, S); without `slot_mask` (L, S) no slot is padding."""
         scale, shift = self.condition(condition)[:, None, :].chunk(2, dim=-1)
         x = self.dropout(self.into(slots)) * (1.0 + scale) + shift
-        inside = torch.ones_like(x[..., :1])
+        inside = torch.ones_like(x[..., :1]) if slot_mask is None else slot_mask[..., None]
         for block in self.blocks:
             x = block(x, inside)
         onset, both = self.out(self.norm(x)).unbind(dim=-1)
@@ -418,14 +434,15 @@ class NoteDecoder(nn.Module):
             )
             for _ in range(config.decoder_layers)
         )
-        self.norm = nn.RMSNorm(dim)
+        self.norm = Norm(dim)
         self.out = nn.Linear(dim, CHOICES if config.planned else config.vocab_size)
         self.dropout = nn.Dropout(config.dropout)
 
     def style(self, condition: Tensor, buckets: Tensor) -> Tensor:
         """What a level is to be like: condition (L, 7) and buckets of its statistics (L, 8) to (L, D)."""
         row = torch.arange(len(STATISTICS), device=buckets.device) * (BUCKETS + 1)
-        return self.level(condition) + self.statistic(buckets + row).sum(dim=1)
+        asked: Tensor = self.level(condition) + self.statistic(buckets + row).sum(dim=1)
+        return asked
 
     def embed(self, steps: NoteSteps, heard: Heard, style: Tensor) -> Tensor:
         """Steps of planned decoding to (L, T, D)."""
@@ -439,14 +456,18 @@ class NoteDecoder(nn.Module):
 
     def _with_sound(self, x: Tensor, slot: Tensor, heard: Heard, style: Tensor) -> Tensor:
         row = torch.arange(len(slot), device=slot.device)[:, None]
-        sound = heard.slots[row, slot.clamp(0, heard.slots.shape[1] - 1)]
-        return self.dropout(x + self.place(slot % SLOTS_PER_BEAT) + self.hear(sound) + style[:, None])
+        # Steps outside of the song hear its first or last slot, whatever else is in the batch.
+        last = heard.slot_mask.sum(dim=1, keepdim=True) - 1
+        sound = heard.slots[row, slot.clamp(min=0).minimum(last)]
+        embedded: Tensor = self.dropout(x + self.place(slot % SLOTS_PER_BEAT) + self.hear(sound) + style[:, None])
+        return embedded
 
     def listen(self, heard: Heard) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the beats for each block, once for a song."""
         position = torch.arange(heard.beats.shape[1], device=heard.beats.device, dtype=torch.float32)
         angles = self._angles(position.expand(len(heard.beats), -1))
-        return [block.cross.keys(heard.beats, angles) for block in self.blocks]  # type: ignore[union-attr,operator]
+        crosses = [block.cross for block in self.blocks if isinstance(block, Block)]
+        return [cross.keys(heard.beats, angles) for cross in crosses if cross is not None]
 
     def _angles(self, position: Tensor) -> Turn | None:
         return turn(position, self.config.decoder_dim // self.config.decoder_heads) if self.config.use_rope else None
@@ -477,8 +498,8 @@ class NoteDecoder(nn.Module):
         beats = torch.arange(heard.beats.shape[1], device=x.device)
         near = (beats[None, None] - beat[:, :, None]).abs() <= _AROUND_BEATS
         near = near & heard.beat_mask[:, None]
-        # Beyond the end of the song there may be nothing near: everything then, so that no row is empty.
-        near = (near | ~near.any(dim=-1, keepdim=True))[:, None]
+        # Beyond the end of the song there may be nothing near: the whole song then, so that no row is empty.
+        near = torch.where(near.any(dim=-1, keepdim=True), near, heard.beat_mask[:, None])[:, None]
         step = torch.arange(before + t, device=x.device)
         ahead = step[before:, None] - step[None, :]
         mask = ((ahead >= 0) & (ahead < self.config.max_seq_len))[None, None]
@@ -487,7 +508,8 @@ class NoteDecoder(nn.Module):
             x = x + sinusoid(position, x.shape[-1])
         for number, block in enumerate(self.blocks):
             x = block(x, angles, mask, beside=(*sounds[number], near), cache=None if caches is None else caches[number])
-        return self.out(self.norm(x))
+        logits: Tensor = self.out(self.norm(x))
+        return logits
 
     def caches(self, levels: int, like: Tensor) -> list[Cache]:
         """Empty caches for `levels` sequences."""
@@ -517,7 +539,8 @@ class Loom(nn.Module):
 
     def hear(self, audio: Tensor, length: Tensor, alike: Tensor) -> Heard:
         """As `AudioEncoder.forward`, for features as the store has them."""
-        return self.encoder((audio - self.feature_mean) / self.feature_scale, length, alike)
+        heard: Heard = self.encoder((audio - self.feature_mean) / self.feature_scale, length, alike)
+        return heard
 
     def parameter_count(self) -> int:
         """Numbers that are learnt."""

@@ -38,6 +38,8 @@ I64 = NDArray[np.int64]
 
 _STRAINED: Final = {"Easy": 0.02, "Normal": 0.05, "Hard": 0.1, "Expert": 0.3, "ExpertPlus": 0.5}
 """Weight of awkward states, by difficulty."""
+_TEMPERATURE: Final = 1.0
+"""Of places, where 1 is asked for; tuned on val."""
 _STYLES_NEAR: Final = 12
 """Human levels of like density among which the style of a level is drawn."""
 
@@ -46,10 +48,10 @@ _STYLES_NEAR: Final = 12
 class Draw:
     """How choices are drawn."""
 
-    temperature: float = 0.9
+    temperature: float = 1.0
     """Of place and cut: below 1 plainer, above 1 rarer."""
     hand_temperature: float = 0.8
-    """Of the hand."""
+    """Of the hand, where it is not given, and of bars and positions in joint decoding."""
     top_p: float = 0.98
     """The likeliest places that make up this share are drawn from."""
     guidance: float = 1.0
@@ -205,8 +207,8 @@ class _Cursor:
         return False
 
     def _allowed(self) -> bool:
-        # The rhythm knows which hand is due, so that both can cut alike where they play together; the other one stands in
-        # where that hand cannot.
+        # The rhythm knows which hand is due, so that both can cut alike where they play together; where that hand cannot,
+        # the other one stands in.
         due = {LEFT: 0, RIGHT: 1}.get(int(self.part.rhythm.hands[self.onset]))
         hands = {0: ((due,), (1 - due,)) if due is not None else (), 1: ((0,),), 2: ((1,),)}[self.kind]
         return any(self._open(some) for some in hands)
@@ -398,7 +400,7 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
         weight = float(own[span][allowed].sum())
         if not allowed.any() or not weight > 0:
             continue
-        place = np.where(allowed, own[span], 0.0) ** (1.0 / draw.temperature)
+        place = np.where(allowed, own[span], 0.0) ** (1.0 / (_TEMPERATURE * draw.temperature))
         place *= np.where(cursor.easy[span], 1.0, strained)
         if not place.sum() > 0:
             continue
@@ -613,7 +615,7 @@ def write(
                 writer, grammar = writers[row], grammars[row]
                 grammar.mask(mask)
                 weight = writer.narrow(mask[0])
-                scaled = odds / np.where(timed, draw.hand_temperature, draw.temperature)
+                scaled = odds / np.where(timed, draw.hand_temperature, _TEMPERATURE * draw.temperature)
                 own = np.where(mask[0], np.exp(scaled - scaled[mask[0]].max()), 0.0)
                 chance = own * weight
                 chance = chance if chance.sum() > 0 else weight

@@ -41,6 +41,8 @@ _GROUP_COUNT: Final = 3
 _CROSSED_AGAIN: Final = 0.75
 """How much less a state that crosses the hands weighs for each note that they are crossed: a chain of two states
 forgets that they are, people do not."""
+_TEMPERATURE: Final = 0.75
+"""What is drawn from counts is plainer than the counts: people are, within a song."""
 _STRAINED: Final = (0.02, 0.05, 0.15)
 """Weight of awkward states, by group."""
 _GAPS_BEATS: Final = (0.3, 0.6, 1.2)
@@ -300,7 +302,7 @@ class _Composer:
             return None
         if wish is not None and self.mask[wish]:
             return wish
-        chance = self.chances(hand, beat, beside) ** (1.0 / temperature)
+        chance = self.chances(hand, beat, beside) ** (1.0 / (_TEMPERATURE * temperature))
         if self.gentle is not None:
             if beside is None:
                 self.gentle.mask(side, beat, self.easy)
@@ -367,7 +369,7 @@ def place(
     taste: Taste,
     *,
     gentle: _native.PlayState | None = None,
-    temperature: float = 0.9,
+    temperature: float = 1.0,
 ) -> Placed:
     """Notes for every onset of `rhythm` that has an allowed one, from the beginning to the end.
 

@@ -383,8 +383,8 @@ def _fits_beat(odds: F64) -> NDArray[np.bool_]:
     triplets = apart + _triplets_fit(odds) > 2.0
     triplets |= ~np.isfinite(best[0]) & np.isfinite(best[1])
     takes = np.zeros((2, SLOTS_PER_BEAT), dtype=bool)
-    for row, places in enumerate(_ALLOWED):
-        takes[row, list(places)] = True
+    for row, allowed in enumerate(_ALLOWED):
+        takes[row, list(allowed)] = True
     fits: NDArray[np.bool_] = takes[triplets.astype(int)].ravel() & np.isfinite(odds)
     return fits
 

@@ -16,21 +16,22 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, distributed
+from torch.nn import functional
 
 from beatweaver import _native, checkpoint, notes
 from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig, build
-from beatweaver.data import Batch, Corpus, Loader, NoteBatch
+from beatweaver.data import BLOCK_SLOTS, Batch, Corpus, Loader, NoteBatch
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
-from beatweaver.model import BUCKETS, Heard, Loom, statistic_buckets
+from beatweaver.model import BUCKETS, Heard, Loom, RhythmHead, statistic_buckets
 from beatweaver.tokens import STATES
 
 __all__ = ["train", "train_neural"]
@@ -153,18 +154,17 @@ def loss_terms(model: Loom, batch: Batch, config: TrainConfig) -> Terms:
     terms: Terms = {}
     heard = model.hear(batch.audio, batch.length, batch.alike) if len(batch.audio) else None
     if model.rhythm is not None and heard is not None and len(batch.rhythm_song):
-        onset, both = model.rhythm(heard.slots[batch.rhythm_song], batch.rhythm_condition)
-        onset, both = onset.float(), both.float()
+        onset, both = _rhythm(model.rhythm, heard, batch)
         weight = batch.rhythm_weight[:, None]
         inside = (batch.onset >= 0).float() * weight
-        plain = F.binary_cross_entropy_with_logits(onset, batch.onset.clamp(min=0), reduction="none")
+        plain = functional.binary_cross_entropy_with_logits(onset, batch.onset.clamp(min=0), reduction="none")
         terms["rhythm"] = (plain * inside).sum(), inside.sum()
         double = (batch.both >= 0).float() * weight
-        plain = F.binary_cross_entropy_with_logits(both, batch.both.clamp(min=0), reduction="none")
+        plain = functional.binary_cross_entropy_with_logits(both, batch.both.clamp(min=0), reduction="none")
         terms["both"] = (plain * double).sum(), double.sum()
         excess = (onset.sigmoid() - batch.onset.clamp(min=0)) * inside
-        bars = excess.unflatten(1, (-1, 48)).sum(dim=2).abs()
-        terms["density"] = bars.sum(), inside.sum() / 48.0
+        bars = excess.reshape(len(excess), -1, BLOCK_SLOTS).sum(dim=2).abs()
+        terms["density"] = bars.sum(), inside.sum() / BLOCK_SLOTS
     parts = []
     if batch.heard is not None and heard is not None:
         parts.append(_note_terms(model, batch.heard, heard.of(batch.heard.song), config))
@@ -177,6 +177,13 @@ def loss_terms(model: Loom, batch: Batch, config: TrainConfig) -> Terms:
     return terms
 
 
+def _rhythm(head: RhythmHead, heard: Heard, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Log odds of an onset and of both hands at the slots of each level that teaches rhythm: (R, S) each."""
+    song = batch.rhythm_song
+    onset, both = head(heard.slots[song], batch.rhythm_condition, heard.slot_mask[song])
+    return onset.float(), both.float()
+
+
 def note_logits(model: Loom, batch: NoteBatch, heard: Heard) -> Tensor:
     """Log odds of the choice at each step, what cannot be left out: (L, T, V)."""
     decoder, steps = model.decoder, batch.steps
@@ -186,8 +193,9 @@ def note_logits(model: Loom, batch: NoteBatch, heard: Heard) -> Tensor:
         position = torch.arange(steps.last.shape[1], device=style.device).expand(steps.last.shape).float()
     if not model.config.planned:
         x = decoder.embed_tokens(steps.last, steps.slot, heard, style)
-        return decoder(x, steps.beat, heard, position=position).float()
-    logits = decoder(decoder.embed(steps, heard, style), steps.beat, heard, position=position).float()
+        free: Tensor = decoder(x, steps.beat, heard, position=position).float()
+        return free
+    logits: Tensor = decoder(decoder.embed(steps, heard, style), steps.beat, heard, position=position).float()
     left = torch.arange(logits.shape[-1], device=logits.device) < STATES
     # The first of two notes is the left hand's, the second the right hand's.
     other = ((steps.kind == 1)[..., None] & ~left) | ((steps.kind == 2)[..., None] & left)
@@ -291,10 +299,10 @@ def look(model: Loom, corpus: Corpus, config: TrainConfig, *, songs: int = 24) -
     device = next(model.parameters()).device
     scores: list[float] = []
     sums: dict[str, list[float]] = {}
-    plain = {name: value for name, value in _fields(config).items()} | {"label_smoothing": 0.0}
-    exact = TrainConfig(**plain)
-    for place in range(min(len(corpus.heard), songs)):
-        batch = corpus.batch([corpus.heard[place]], corpus.silent[place : place + 1], [0, 0], augment=False).to(device)
+    exact = replace(config, label_smoothing=0.0)
+    for place in range(min(len(corpus.heard or corpus.silent), songs)):
+        one = slice(place, place + 1)
+        batch = corpus.batch(corpus.heard[one], corpus.silent[one], [0, 0], augment=False).to(device)
         for name, (total, count) in loss_terms(model, batch, exact).items():
             sums.setdefault(name, [0.0, 0.0])
             sums[name][0] += float(total)
@@ -315,9 +323,9 @@ def _slot_f1(model: Loom, batch: Batch) -> list[float]:
     if model.rhythm is None or not len(batch.rhythm_song):
         return []
     heard = model.hear(batch.audio, batch.length, batch.alike)
-    onset, _ = model.rhythm(heard.slots[batch.rhythm_song], batch.rhythm_condition)
+    onset, _ = _rhythm(model.rhythm, heard, batch)
     scores = []
-    for odds, truth, condition in zip(onset.float(), batch.onset, batch.rhythm_condition, strict=True):
+    for odds, truth, condition in zip(onset, batch.onset, batch.rhythm_condition, strict=True):
         if condition[3] + condition[4] == 0:
             continue
         count = int((truth > 0).sum())
@@ -359,24 +367,23 @@ def train_neural(
         OSError: the file system refused.
     """
     began = time.monotonic()
-    rank, world = _join()
-    device = _device(config, rank)
-    torch.manual_seed(config.training_seed)
-    learnt = Corpus(data, "train", model_config, config, filters)
-    held = Corpus(data, "val", model_config, config, filters)
-    model = Loom(model_config, learnt.width)
-    mean, scale = learnt.scales()
-    model.feature_mean.copy_(torch.from_numpy(mean))
-    model.feature_scale.copy_(torch.from_numpy(scale))
-    model.statistic_edges.copy_(torch.from_numpy(learnt.statistic_edges(BUCKETS)))
-    if start is not None:
-        _begin_with(model, start)
-    model.to(device)
-    run = _Run(model, learnt, held, out, config, device, rank, world, progress)
-    try:
-        return run.go(began)
-    finally:
-        run.close()
+    device = _device(config)
+    with _joined(device) as (rank, world):
+        torch.manual_seed(config.training_seed)
+        learnt = Corpus(data, "train", model_config, config, filters)
+        held = Corpus(data, "val", model_config, config, filters)
+        model = Loom(model_config, learnt.width)
+        mean, scale = learnt.scales()
+        model.feature_mean.copy_(torch.from_numpy(mean))
+        model.feature_scale.copy_(torch.from_numpy(scale))
+        model.statistic_edges.copy_(torch.from_numpy(learnt.statistic_edges(BUCKETS)))
+        if start is not None:
+            _begin_with(model, start)
+        run = _Run(model.to(device), learnt, held, out, config, device, rank, world, progress)
+        try:
+            return run.go(began)
+        finally:
+            run.close()
 
 
 def _begin_with(model: Loom, start: Path) -> None:
@@ -391,20 +398,26 @@ def _begin_with(model: Loom, start: Path) -> None:
         ) from None
 
 
-def _join() -> tuple[int, int]:
-    """Rank and number of processes; joins the others where `torchrun` has started several."""
+@contextmanager
+def _joined(device: torch.device) -> Iterator[tuple[int, int]]:
+    """Rank and number of processes, joined to the others where `torchrun` has started several."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return (distributed.get_rank(), world) if world > 1 else (0, 1)
+    if world == 1:
+        yield 0, 1
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield distributed.get_rank(), world
+    finally:
+        distributed.destroy_process_group()
 
 
-def _device(config: TrainConfig, rank: int) -> torch.device:
+def _device(config: TrainConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: found no CUDA device, expected one; use --set device=cpu", where="device")
     if config.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
 
@@ -463,13 +476,12 @@ class _Run:
         if self.step == 0:
             # Two batches of validation before the first step: what would fail after an hour fails now.
             look(self.model, self.held, config, songs=2)
-        self.loader = Loader(
-            self.learnt, config, rank=self.rank, world=self.world, first=self.step * config.gradient_accumulation_steps
-        )
+        self.loader = Loader(self.learnt, config, rank=self.rank, world=self.world, first=self._batches())
         batches = iter(self.loader)
         resumed_s, started = self.elapsed_s, time.monotonic()
         seen = {"notes": 0, "slots": 0}
-        while not self._over():
+        over = self._over()
+        while not over:
             self.model.train()
             sums = self._learn(batches, seen)
             self.step += 1
@@ -478,20 +490,19 @@ class _Run:
             if self.step % _REPORT_EVERY == 0 or self.step == 1:
                 span = time.monotonic() - started
                 self._report(
-                    {"step": self.step, "epoch": round(self.step / self.per_epoch, 2), **sums}
+                    {"step": self.step, "epoch": round(self._batches() / self.per_epoch, 2), **sums}
                     | {"rate": self.optimizer.param_groups[0]["lr"], "notes_per_s": round(seen["notes"] / span, 1)}
                     | {"slots_per_s": round(seen["slots"] / span, 1), "wait_s": round(self.loader.wait_s, 2)}
                     | {"elapsed_s": round(self.elapsed_s, 1)}
                 )
-            last = self._over()
-            if self.step % config.evaluate_every == 0 or last:
+            over = self._over()
+            if self.step % config.evaluate_every == 0 or over:
                 self._look()
-            if self.step % config.save_every == 0 or last:
+                over = over or self._over()
+            # A state amid losses that look like an explosion is not one to go back to.
+            if over or (self.step % config.save_every == 0 and not self.strange):
                 self._save()
-        if self.best is None:
-            self._look()
-        assert self.best is not None
-        name, value, step = self.best
+        name, value, step = self.best or self._look()
         return {
             "run": str(self.out),
             "steps": self.step,
@@ -499,6 +510,10 @@ class _Run:
             "best": {"metric": name, "value": value, "step": step},
             "weights": str(self.out / "best.safetensors"),
         }
+
+    def _batches(self) -> int:
+        """Batches learnt so far, by each process."""
+        return self.step * self.config.gradient_accumulation_steps
 
     def close(self) -> None:
         """Ends the loader and the log."""
@@ -535,14 +550,15 @@ class _Run:
             loss = total_loss(terms, config) / config.gradient_accumulation_steps
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             for name, (total, count) in terms.items():
-                share = self._summed(total.detach()) / count.clamp(min=1e-6)
+                share = self._summed(total) / count.clamp(min=1e-6)
                 told[name] = told.get(name, 0.0) + float(share) / config.gradient_accumulation_steps
-        self.scaler.unscale_(self.optimizer)
+        # Before they are unscaled, so that what overflows in one process is seen by all.
         if self.world > 1:
             for parameter in self.model.parameters():
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 distributed.all_reduce(parameter.grad)
+        self.scaler.unscale_(self.optimizer)
         told["norm"] = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip_norm))
         told["loss"] = sum(weight * told[name] for name, weight in _weights(config).items() if name in told)
         # A step from gradients that are no numbers would spoil the weights: `_watch` ends the run instead.
@@ -559,9 +575,11 @@ class _Run:
         return torch.autocast(self.device.type, dtype=kind)
 
     def _summed(self, value: Tensor) -> Tensor:
+        """The sum over all processes; a copy, since several terms may be one and the same zero."""
+        summed = value.detach().clone()
         if self.world > 1:
-            distributed.all_reduce(value)
-        return value
+            distributed.all_reduce(summed)
+        return summed
 
     def _shared(self, terms: Terms) -> Terms:
         """Terms with the counts of all processes, so that the gradients add up to those of one."""
@@ -571,7 +589,7 @@ class _Run:
         every: Terms = {}
         for name in _weights(self.config):
             total, count = terms.get(name, (zero, zero.detach()))
-            every[name] = total, self._summed(count.detach().clone())
+            every[name] = total, self._summed(count)
         return every
 
     def _watch(self, sums: Mapping[str, float]) -> None:
@@ -590,34 +608,43 @@ class _Run:
         kept = f"the last good state is in {state}" if state.exists() else "no state was written yet"
         return ConfigError(f"{what}; {kept}; lower learning_rate or use precision=fp32", where="learning_rate")
 
-    def _look(self) -> None:
-        if self.rank == 0:
-            self._look_alone()
+    def _look(self) -> tuple[str, float, int]:
+        """Looks at the validation songs, in the first process; all know then what is best, and how long it has been."""
+        best = self._look_alone() if self.rank == 0 else ("", 0.0, 0)
         if self.world > 1:
-            flag = torch.tensor([self.since_best], device=self.device)
-            distributed.broadcast(flag, 0)
-            self.since_best = int(flag.item())
+            name, value, step = best
+            facts = [float(name == "f1"), value, step, self.since_best, self.schedule.factor]
+            told = torch.tensor(facts, dtype=torch.float64, device=self.device)
+            distributed.broadcast(told, 0)
+            of_rhythm, value, step, since, self.schedule.factor = told.tolist()
+            best, self.since_best = ("f1" if of_rhythm else "notes", value, int(step)), int(since)
+        self.best = best
+        return best
 
-    def _look_alone(self) -> None:
+    def _look_alone(self) -> tuple[str, float, int]:
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.weights)
         try:
             seen = look(self.model, self.held, self.config)
             name = "f1" if "f1" in seen else "notes"
             value = seen[name]
-            better = self.best is None or (value > self.best[1] if name == "f1" else value < self.best[1])
+            best = self.best
+            better = best is None or best[0] != name or (value > best[1] if name == "f1" else value < best[1])
             self._report({"step": self.step, **{f"val_{key}": round(v, 5) for key, v in seen.items()}})
             facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen, "styles": self.styles}
-            if better:
-                self.best, self.since_best = (name, value, self.step), 0
-                checkpoint.save(self.model, self.out / "best.safetensors", self.learnt.audio, facts)
+            if best is None or better:
+                best, self.since_best = (name, value, self.step), 0
                 named = self.out / f"step-{self.step:06d}-{name}-{value:.3f}.safetensors"
                 checkpoint.save(self.model, named, self.learnt.audio, facts)
-                for old in sorted(self.out.glob("step-*.safetensors"))[:-_KEPT]:
+                write_atomic(self.out / "best.safetensors", named.read_bytes())
+                # Those of later steps are of another run that was here.
+                earlier = (file for file in self.out.glob("step-*.safetensors") if file.name <= named.name)
+                for old in sorted(earlier)[:-_KEPT]:
                     old.unlink()
             else:
                 self.since_best += 1
                 self.schedule.factor *= 0.5
+            return best
         finally:
             self.model.load_state_dict(own)
 
@@ -635,10 +662,12 @@ class _Run:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "random": torch.get_rng_state(),
+                "random_device": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
                 "best": list(self.best) if self.best else [],
                 "since_best": self.since_best,
                 "factor": self.schedule.factor,
                 "usual": self.usual,
+                "strange": self.strange,
             },
         )
 
@@ -657,13 +686,18 @@ class _Run:
             self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
             torch.set_rng_state(state["random"])
+            if self.device.type == "cuda" and state.get("random_device") is not None:
+                torch.cuda.set_rng_state(state["random_device"])
             self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
             name, value, step = state["best"] or ("", 0.0, 0)
             self.best = (str(name), float(value), int(step)) if name else None
             self.since_best, self.schedule.factor = int(state["since_best"]), float(state["factor"])
-            self.usual = state["usual"]
+            self.usual, self.strange = state["usual"], int(state.get("strange", 0))
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{path}: not a state of this run: {error}; remove it to begin anew") from None
+            why = " ".join(str(error).split())[:160]
+            raise CheckpointError(
+                f"{path}: not a state of this run: {why}; remove it to begin anew", path=str(path)
+            ) from None
 
     def _open_board(self) -> None:
         if self.rank:
@@ -674,11 +708,22 @@ class _Run:
                 json.loads(self.model.config.canonical()) | json.loads(self.config.canonical()), indent=1
             ).encode(),
         )
+        # What was told after the state that the run goes on from is told again.
+        log = self.out / "log.jsonl"
+        if log.exists():
+            write_atomic(log, b"".join(line for line in log.read_bytes().splitlines(True) if self._before(line)))
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return
-        self.board = SummaryWriter(str(self.out / "tensorboard"))  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step + 1)
+
+    def _before(self, line: bytes) -> bool:
+        """Whether a line of the log is whole, and of a step that is done."""
+        try:
+            return line.endswith(b"\n") and bool(json.loads(line)["step"] <= self.step)
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def _report(self, line: Mapping[str, Any]) -> None:
         if self.rank:

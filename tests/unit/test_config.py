@@ -73,6 +73,29 @@ def test_the_defaults_are_sound_and_canonical() -> None:
         config.min_bpm = 3.0  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("name", ["default", "medium", "small", "tiny"])
+def test_every_file_that_comes_along_can_be_used(root: Path, name: str) -> None:
+    folder = root / "configs"
+    assert name in [file.stem for file in folder.glob("*.json")] and len(list(folder.glob("*.json"))) == 4
+    settings = load(folder / f"{name}.json")
+    for cls in CONFIGS:
+        made = build(cls, settings)
+        for field in dataclasses.fields(made):
+            if field.name in settings:
+                assert json.dumps(getattr(made, field.name)) == json.dumps(settings[field.name])
+
+
+def test_names_of_other_programs_are_taken_for_ours(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text('{"sample_rate": 44100, "hop_length": 256}')
+    assert load(file) == {"sample_rate_hz": 44_100, "hop": 256}
+    assert load(file, ["hop_length=128", "sample_rate_hz=8000"]) == {"sample_rate_hz": 8000, "hop": 128}
+    for both in ('{"sample_rate": 44100, "sample_rate_hz": 44100}', '{"sample_rate_hz": 44100, "sample_rate": 8000}'):
+        file.write_text(both)
+        with pytest.raises(ConfigError, match="found sample_rate_hz and sample_rate, expected one of them"):
+            load(file)
+
+
 def test_whole_numbers_and_negative_zero_are_the_same_setting() -> None:
     written = build(ProcessConfig, {"min_bpm": 50, "max_bpm": 300, "min_seconds": -0.0})
     assert written.canonical() == ProcessConfig(min_seconds=0.0).canonical()
