@@ -52,7 +52,7 @@ def test_the_document_has_the_names_people_rely_on(raw: Path, tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     assert set(found) >= {"split", "engine", "songs", "metrics", "baselines", "per_song"}
-    assert (found["split"], found["engine"], found["songs"], len(found["per_song"])) == ("val", "classic", 2, 2)
+    assert (found["split"], found["engine"], found["songs"], len(found["per_song"])) == ("val", "neural", 2, 2)
     assert set(found["metrics"]) == {name + suffix for name in evaluate.METRICS for suffix in ("", "_true_grid")}
     for metric in found["metrics"].values():
         assert set(metric) >= {"value", "low", "high", "human", "floor"}

@@ -338,7 +338,7 @@ def test_patterns_are_learnt_from_processed_maps_and_played(song: Path, tmp_path
         corpora.save(raw / f"{seed}.zip", seed)
     config = ("--set", "splits=[1,0,0]", "--set", "min_seconds=1")
     assert run("process", raw, tmp_path / "data", "--no-audio", *config).exit_code == 0
-    trained = run("train", tmp_path / "data", tmp_path / "run", "--json")
+    trained = run("train", tmp_path / "data", "--out", tmp_path / "run", "--engine", "classic", "--json")
     assert trained.exit_code == 0, trained.output
     weights = json.loads(trained.stdout)["weights"]
     target = tmp_path / "own.zip"
@@ -346,5 +346,35 @@ def test_patterns_are_learnt_from_processed_maps_and_played(song: Path, tmp_path
     assert [f for f in _native.check_song(target, preset="default") if f["severity"] == "error"] == []
     Path(weights).write_bytes(Path(weights).read_bytes()[:-40])
     assert run("generate", song, "-o", target, "--patterns", weights).exit_code == 2
-    assert run("train", tmp_path / "raw", tmp_path / "run").exit_code == 2
-    assert run("train", tmp_path / "data", tmp_path / "run", "--engine", "neural").exit_code == 2
+    for engine in ("classic", "neural", "psychic"):
+        assert run("train", tmp_path / "raw", "--out", tmp_path / "run", "--engine", engine).exit_code == 2
+    # Levels without their songs, none of them held out: nothing to validate with.
+    assert run("train", tmp_path / "data", "--out", tmp_path / "run").exit_code == 2
+
+
+def test_a_checkpoint_of_ones_own_is_played_and_a_damaged_one_refused(song: Path, tmp_path: Path) -> None:
+    import torch
+
+    from beatweaver import checkpoint, config, data
+    from beatweaver.model import Loom
+
+    settings = config.load(Path(__file__).parents[2] / "configs" / "tiny.json")
+    audio = config.build(config.AudioConfig, settings)
+    target = tmp_path / "own.zip"
+    for vocab_size in (config.PLANNED, config.JOINT):
+        model = config.build(config.ModelConfig, settings | {"vocab_size": vocab_size})
+        torch.manual_seed(0)
+        weights = tmp_path / f"{vocab_size}.safetensors"
+        checkpoint.save(Loom(model, data.feature_width(model, audio)), weights, audio, {})
+        options = ("-d", "Hard", "-d", "Expert", "--weights", weights, "--engine", "neural")
+        made = run("generate", song, "-o", target, *options, "--json")
+        assert made.exit_code == 0, made.output
+        levels = json.loads(made.stdout)["results"][0]["difficulties"]
+        assert all(level["parity_errors"] == 0 and level["notes"] > 0 for level in levels)
+        assert [f for f in _native.check_song(target, preset="default") if f["severity"] == "error"] == []
+    weights.write_bytes(weights.read_bytes()[:-40])
+    target.unlink()
+    refused = run("generate", song, "-o", target, "--weights", weights)
+    assert refused.exit_code == 2
+    assert "damaged" in refused.output
+    assert not target.exists()
