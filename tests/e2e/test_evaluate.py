@@ -107,8 +107,8 @@ def test_a_level_is_like_itself(raw: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """Were the generated level the human one, F1 would be 1 and all that both have would be equal."""
     real = generate.draft
 
-    def copied(samples: Any, grid: Any, config: Any) -> Any:
-        [(name, made)] = real(samples, grid, config).items()
+    def copied(samples: Any, grid: Any, config: Any, **options: Any) -> Any:
+        [(name, made)] = real(samples, grid, config, **options).items()
         human = _native.load_song(raw / "song0.zip").difficulties[0]
         bpm = made.sound.grid.bpm
         notes = {key: human.notes()[key] for key in ("x", "y", "color", "cut")}

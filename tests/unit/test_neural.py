@@ -68,7 +68,9 @@ def part(
         chosen[half : 2 * half] = chosen[:half]
         repeats[half : 2 * half] = np.arange(half)
     slot = np.flatnonzero(chosen.ravel())
-    hands = np.where(rng.random(len(slot)) < doubles, BOTH, LEFT).astype(np.uint8)
+    # One hand after the other in each bar, so that a bar that repeats has the same hands.
+    turn = (np.cumsum(chosen, axis=1) % 2)[chosen]
+    hands = np.where(rng.random(len(slot)) < doubles, BOTH, np.where(turn == 1, LEFT, RIGHT)).astype(np.uint8)
     beaten = rhythm.Rhythm(
         slot=slot, hands=hands, weight=np.zeros(len(slot)), source=repeats, mirrored=np.zeros(bars, dtype=bool)
     )
@@ -163,6 +165,8 @@ def test_bars_that_repeat_get_their_notes_again_plain_or_in_a_mirror() -> None:
         made = part(listener, source=True, doubles=0.0)
         if mirrored:
             made.rhythm.mirrored[:] = made.rhythm.source >= 0
+            there = made.rhythm.mirrored[made.rhythm.slot // width]
+            made.rhythm.hands[there] = LEFT + RIGHT - made.rhythm.hands[there]
         placed = neural.place(listener, {"Expert": made}, Draw())["Expert"]
         notes = {
             round(b * SLOTS_PER_BEAT): (h, s)
