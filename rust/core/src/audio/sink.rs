@@ -103,7 +103,7 @@ impl Sink {
 /// where they overlap.
 ///
 /// Two blocks at a time are the two parts of one complex transform: the filter is real in both domains and keeps them
-/// apart. Half the work of two real transforms from a library (docs/experiments.md).
+/// apart, so that the parts of real transforms need not be put together (docs/experiments.md).
 struct Resampler {
     forward: Arc<dyn Fft<f32>>,
     inverse: Arc<dyn Fft<f32>>,
@@ -210,7 +210,7 @@ impl Resampler {
 
 /// Response of the low-pass filter of half the length of `forward` around time 0, in the first `kept` bins of `forward`.
 ///
-/// A windowed sinc: flat up to 97 % of the band that the bins reach over, and below -100 dB beyond it.
+/// A windowed sinc: within 0.01 dB up to 97 % of the band that the bins reach over, and below −140 dB beyond it.
 fn response(forward: &dyn Fft<f32>, kept: usize) -> Vec<f32> {
     let length = forward.len() / 2;
     // Of the input's band; the side lobes of the window end where the band does.
