@@ -179,7 +179,7 @@ class GenerateConfig(Config):
     """Below 1 patterns are plainer, above 1 rarer."""
     hand_temperature: float = 0.8
     """The same for which hand plays, and for where notes lie in joint decoding; neural engine only."""
-    top_p: float = 0.98
+    top_p: float = 1.0
     """The likeliest places that make up this share are drawn from; neural engine only."""
     guidance: float = 1.0
     """How much more than learnt the style asked for counts for the places, 1 for no more; neural engine only."""

@@ -38,6 +38,12 @@ I64 = NDArray[np.int64]
 
 _STRAINED: Final = {"Easy": 0.02, "Normal": 0.05, "Hard": 0.1, "Expert": 0.3, "ExpertPlus": 0.5}
 """Weight of awkward states, by difficulty."""
+_DOWNWARD: Final = np.isin(np.arange(STATES) % 9, (1, 6, 7))
+"""Cuts that a hand begins with, as people's do: begun one up and one down, hands would never cut alike together."""
+_LIKED: Final = np.where(np.arange(STATES) // 9 % 3 == 2, 0.75, 1.0) * np.where(np.arange(STATES) % 9 < 2, 0.85, 1.0)
+"""Weight of each state: what is drawn note by note goes to the top row and cuts up and down more than people do."""
+_RETURNS: Final = 0.55
+"""Weight of the state that the hand had before its last one: draws fall into going back and forth."""
 _TEMPERATURE: Final = 1.0
 """Of places, where 1 is asked for; tuned on val."""
 _STYLES_NEAR: Final = 12
@@ -52,7 +58,7 @@ class Draw:
     """Of place and cut: below 1 plainer, above 1 rarer."""
     hand_temperature: float = 0.8
     """Of the hand, where it is not given, and of bars and positions in joint decoding."""
-    top_p: float = 0.98
+    top_p: float = 1.0
     """The likeliest places that make up this share are drawn from."""
     guidance: float = 1.0
     """How much more than what is asked of a level counts for the places: 1 as learnt, 2 twice as much."""
@@ -80,7 +86,7 @@ class Listener:
         with torch.inference_mode():
             self.heard: Heard = model.hear(
                 torch.from_numpy(whole)[None],
-                torch.tensor([max(slots, 1)]),
+                torch.tensor([len(whole)]),  # as in training, where the last block is filled up with silence
                 torch.from_numpy(alike_blocks(whole, audio.n_mels))[None],
             )
 
@@ -207,7 +213,7 @@ class _Cursor:
         return False
 
     def _allowed(self) -> bool:
-        # The rhythm knows which hand is due, so that both can cut alike where they play together; where that hand cannot,
+        # The rhythm knows which hand is due, so that both can cut alike where they play together. Where it cannot,
         # the other one stands in.
         due = {LEFT: 0, RIGHT: 1}.get(int(self.part.rhythm.hands[self.onset]))
         hands = {0: ((due,), (1 - due,)) if due is not None else (), 1: ((0,),), 2: ((1,),)}[self.kind]
@@ -221,12 +227,15 @@ class _Cursor:
         taken = self.done.get((int(self.slot[self.onset]), 0))
         for hand in hands:
             span = slice(hand * STATES, (hand + 1) * STATES)
+            begun = self.states[2 * hand] != STATES
             for state, out in ((part.state, self.mask), (part.gentle, self.easy)):
                 view = out[span]
                 if kind == 2 and taken is not None:
                     state.mask_beside(hand, beat, taken, view)
                 else:
                     state.mask(hand, beat, view)
+                if not begun:
+                    view &= _DOWNWARD
         return bool(self.mask.any())
 
     def wish(self) -> int | None:
@@ -383,11 +392,8 @@ def _with_hands_of(logits: F64, other: F64) -> F64:
 
 def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
     """Chance of each allowed choice, and how much of the model's own chance the masks took away."""
-    kind = cursor.kind
-    possible = np.ones(2 * STATES, dtype=bool)
-    if kind:
-        possible[STATES:] = kind == 2
-        possible[:STATES] = kind == 1
+    # The hand is the rhythm's choice, or the only one left: what the model gives the other one was not refused.
+    possible = np.repeat([cursor.mask[:STATES].any(), cursor.mask[STATES:].any()], STATES)
     own = np.where(possible, logits, -np.inf)
     own = np.exp(own - own.max())
     own /= own.sum()
@@ -401,7 +407,10 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
         if not allowed.any() or not weight > 0:
             continue
         place = np.where(allowed, own[span], 0.0) ** (1.0 / (_TEMPERATURE * draw.temperature))
-        place *= np.where(cursor.easy[span], 1.0, strained)
+        place *= np.where(cursor.easy[span], 1.0, strained) * _LIKED
+        before = cursor.states[2 * hand + 1]
+        if before != STATES:
+            place[before] *= _RETURNS
         if not place.sum() > 0:
             continue
         place /= place.sum()
