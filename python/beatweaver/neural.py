@@ -40,10 +40,15 @@ _STRAINED: Final = {"Easy": 0.02, "Normal": 0.05, "Hard": 0.1, "Expert": 0.3, "E
 """Weight of awkward states, by difficulty."""
 _DOWNWARD: Final = np.isin(np.arange(STATES) % 9, (1, 6, 7))
 """Cuts that a hand begins with, as people's do: begun one up and one down, hands would never cut alike together."""
-_LIKED: Final = np.where(np.arange(STATES) // 9 % 3 == 2, 0.75, 1.0) * np.where(np.arange(STATES) % 9 < 2, 0.85, 1.0)
-"""Weight of each state: what is drawn note by note goes to the top row and cuts up and down more than people do."""
-_RETURNS: Final = 0.55
+_STATE: Final = np.arange(STATES)
+_LIKED: Final = (
+    np.where(_STATE // 9 % 3 == 2, 0.75, 1.0) * np.where(_STATE % 9 < 2, 0.9, 1.0) * np.where(_STATE % 9 == 8, 0.7, 1.0)
+)
+"""Weight of each state: notes drawn one by one go to the top row, cut up and down, and are dots more than people's."""
+_RETURNS: Final = 0.65
 """Weight of the state that the hand had before its last one: draws fall into going back and forth."""
+_JUMPS: Final = 0.75
+"""Weight of states two columns or more away from the hand's last one. All four tuned on val."""
 _TEMPERATURE: Final = 1.0
 """Of places, where 1 is asked for; tuned on val."""
 _STYLES_NEAR: Final = 12
@@ -408,7 +413,9 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
             continue
         place = np.where(allowed, own[span], 0.0) ** (1.0 / (_TEMPERATURE * draw.temperature))
         place *= np.where(cursor.easy[span], 1.0, strained) * _LIKED
-        before = cursor.states[2 * hand + 1]
+        last, before = cursor.states[2 * hand : 2 * hand + 2]
+        if last != STATES:
+            place[np.abs(_STATE // 27 - last // 27) >= 2] *= _JUMPS
         if before != STATES:
             place[before] *= _RETURNS
         if not place.sum() > 0:
