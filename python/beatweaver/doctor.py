@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -40,13 +41,26 @@ def examine() -> Report:
         "native": _native(problems),
         "torch": _version("torch"),
         "device": "cpu",
-        "weights": {},
+        "weights": _weights(problems),
         "cpu": {"name": _cpu_name(), "cores": os.cpu_count()},
         "memory": {"total": _memory("SC_PHYS_PAGES"), "available": _memory("SC_AVPHYS_PAGES")},
         "disk_free": shutil.disk_usage(Path.cwd()).free,
         "packages": {name: found for name in ("numpy", "pyarrow", "click", "rich") if (found := _version(name))},
         "problems": problems,
     }
+
+
+def _weights(problems: list[str]) -> dict[str, str]:
+    """First digits of the SHA-256 of each file of weights in the package, by its path there."""
+    home = Path(__file__).parent / "weights"
+    names = ("default/model.safetensors", "classic/patterns.safetensors", "classic/rhythm.json")
+    found = {}
+    for name in names:
+        try:
+            found[name] = hashlib.sha256((home / name).read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            problems.append(f"weights/{name} cannot be read ({error.strerror}); install beatweaver anew")
+    return found
 
 
 def _native(problems: list[str]) -> dict[str, str | int]:
