@@ -292,7 +292,8 @@ def compose(
         kept[within.slot] = odds[within.slot] + 0.5 * within.weight
         odds = kept
     odds = np.where(open_slots, odds, -np.inf)
-    asked = float((plan.nps[difficulty] * seconds * open_slots.reshape(sound.bars, -1).mean(axis=1)).sum())
+    open_s = seconds * open_slots.reshape(sound.bars, -1).mean(axis=1) * (plan.nps[difficulty] > 0)
+    rate = float((plan.nps[difficulty] * open_s).sum()) / max(float(open_s.sum()), 1e-9)
     seed = int(rng.integers(2**63))
 
     def attempt(factor: float, style: Style) -> Rhythm:
@@ -312,20 +313,27 @@ def compose(
         return Rhythm(slot=slot, hands=hands, weight=odds[slot], source=source, mirrored=mirrored)
 
     factor = 1.0
-    made = attempt(factor, style)
+    made = best = attempt(factor, style)
     for _ in range(_ROUNDS - 1):
-        count = len(made.slot) + int((made.hands == BOTH).sum())
+        ratio = _rate(made, slot_s) / max(rate, 1e-9)
+        if abs(ratio - 1.0) < abs(_rate(best, slot_s) / max(rate, 1e-9) - 1.0):
+            best = made
         # Bars that are full, copies and doubles move the count: ask for as much more or less as it is off.
-        if not count or abs(count / asked - 1.0) < 0.02:
+        if not ratio or abs(ratio - 1.0) < 0.02:
             break
-        factor *= float(np.clip(asked / count, 0.8, 1.25))
+        factor *= float(np.clip(1.0 / ratio, 0.8, 1.25))
         before, made = len(made.slot), attempt(factor, style)
         if factor > 1.0 and len(made.slot) <= 1.01 * before:
             # There is no room for more onsets: the rest is asked of the other hand.
-            missing = asked - len(made.slot) - int((made.hands == BOTH).sum())
-            share = style.doubles + max(missing, 0.0) / max(len(made.slot), 1)
-            style = replace(style, doubles=min(share, _DOUBLES_MOST))
-    return made
+            short = max(rate / max(_rate(made, slot_s), 1e-9) - 1.0, 0.0)
+            style = replace(style, doubles=min(style.doubles + short * (1.0 + style.doubles), _DOUBLES_MOST))
+    return min((best, made), key=lambda rhythm: abs(_rate(rhythm, slot_s) - rate))
+
+
+def _rate(made: Rhythm, slot_s: F64) -> float:
+    """Notes per second from the first onset to the last, as players count them."""
+    count = len(made.slot) + int((made.hands == BOTH).sum())
+    return count / max(float(np.ptp(slot_s[made.slot])), 1.0) if count else 0.0
 
 
 def _choose(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float) -> tuple[NDArray[np.bool_], I64]:
