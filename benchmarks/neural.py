@@ -52,7 +52,7 @@ def main() -> None:
         for names in (("ExpertPlus",), RANKS):
             seconds, notes = drafted(samples, grid, names, options.weights)
             print(f"{len(names)} difficulties, cache: {seconds:.1f} s, {notes} notes, {notes / seconds:.0f} notes/s")
-        neural.place = functools.partial(plain, cached=False)  # type: ignore[assignment]
+        neural.place = functools.partial(plain, cached=False)
         seconds, notes = drafted(samples, grid, ("ExpertPlus",), options.weights)
         neural.place = plain
         print(f"1 difficulty, no cache: {seconds:.1f} s, {notes} notes, {notes / seconds:.0f} notes/s")

@@ -361,10 +361,10 @@ def test_a_checkpoint_of_ones_own_is_played_and_a_damaged_one_refused(song: Path
     settings = config.load(Path(__file__).parents[2] / "configs" / "tiny.json")
     audio = config.build(config.AudioConfig, settings)
     target = tmp_path / "own.zip"
+    weights = tmp_path / "model.safetensors"
     for vocab_size in (config.PLANNED, config.JOINT):
         model = config.build(config.ModelConfig, settings | {"vocab_size": vocab_size})
         torch.manual_seed(0)
-        weights = tmp_path / f"{vocab_size}.safetensors"
         checkpoint.save(Loom(model, data.feature_width(model, audio)), weights, audio, {})
         options = ("-d", "Hard", "-d", "Expert", "--weights", weights, "--engine", "neural")
         made = run("generate", song, "-o", target, *options, "--json")
