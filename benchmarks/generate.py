@@ -1,6 +1,6 @@
 """What `generate` makes of real songs: faults, plan B's table for Expert at three minutes, time and memory.
 
-    python benchmarks/generate.py [--shared ../shared] [--maps N] [--split test]
+    python benchmarks/generate.py [--shared ../shared] [--maps N] [--split test] [--engine classic]
 
 Songs: all of `music/`, and the audio of the first N maps of the split that have some. Each gets five difficulties in a
 process of its own, two at a time, and is then read back from the zip and checked by rules, clock and gate.
@@ -53,9 +53,20 @@ def songs(shared: Path, split: str, count: int, home: Path) -> Iterator[Path]:
             yield path
 
 
-def generate(song: Path, target: Path) -> tuple[dict[str, Any], float, float]:
+def generate(song: Path, target: Path, engine: str) -> tuple[dict[str, Any], float, float]:
     """The command's document, its wall seconds, and its peak memory in MB."""
-    command = [sys.executable, "-m", "beatweaver", "generate", str(song), "-o", str(target), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "beatweaver",
+        "generate",
+        str(song),
+        "-o",
+        str(target),
+        "--json",
+        "--engine",
+        engine,
+    ]
     began, peak = time.perf_counter(), 0.0
     with tempfile.TemporaryFile() as out, subprocess.Popen(command, stdout=out) as run:
         while run.poll() is None:
@@ -116,6 +127,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--maps", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--engine", default="neural")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     rows, total, late = [], {"errors": 0, "parity": 0, "too early": 0, "too late": 0}, []
@@ -124,7 +136,7 @@ def main() -> None:
         found = list(songs(options.shared, options.split, options.maps, Path(home)))
         targets = [Path(home, f"{index}.zip") for index in range(len(found))]
         for song, target, (document, seconds, peak) in zip(
-            found, targets, pool.map(generate, found, targets), strict=True
+            found, targets, pool.map(generate, found, targets, [options.engine] * len(found)), strict=True
         ):
             if document["error"]:
                 print(f"{song.name[:44]:44} {document['error']['message']}")

@@ -189,7 +189,8 @@ def test_killed_at_any_moment_the_rest_is_done_later(raw: Path, done: Path, tmp_
 def test_ctrl_c_ends_the_run_with_a_word(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     one = corpora.save(raw / "map0.zip", 0, audio=corpora.sound(seconds=1.0)).read_bytes()
-    for copy in range(1, 4000):
+    copies = 12_000  # more than are done before the signal comes
+    for copy in range(1, copies):
         (raw / f"map{copy}.zip").write_bytes(one)
     out = tmp_path / "out"
     run = subprocess.Popen(command(raw, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -201,8 +202,8 @@ def test_ctrl_c_ends_the_run_with_a_word(tmp_path: Path) -> None:
     assert run.returncode == 2, noted
     assert json.loads(said)["error"]["message"] == "interrupted"
     summary = process(raw, out, ProcessConfig())
-    assert 0 < summary["maps"]["skipped"] < 4000
-    assert summary["filtered"] == {"duplicate": 3999 * 5}
+    assert 0 < summary["maps"]["skipped"] < copies
+    assert summary["filtered"] == {"duplicate": (copies - 1) * 5}
 
 
 @pytest.mark.parametrize(
