@@ -140,11 +140,6 @@ def _refused(path: Path, found: str, expected: str) -> CheckpointError:
     )
 
 
-def exists() -> bool:
-    """Whether the package brings weights."""
-    return files("beatweaver").joinpath(SHIPPED).is_file()
-
-
 @cache
 def shipped() -> tuple[Loom, AudioConfig, dict[str, Any]]:
     """The weights that come with the package.

@@ -360,7 +360,7 @@ class TrainConfig(Config):
     evaluate_every: int = 200
     """Steps from one look at the validation songs to the next."""
     early_stopping_patience: int = 10
-    """Looks without a better generated result after which training stops."""
+    """Looks at the validation songs without a better one after which training stops; 0 never."""
     save_every: int = 200
     """Steps from one resumable state to the next."""
     device: str = "auto"

@@ -38,6 +38,8 @@ __all__ = [
     "alike_blocks",
     "conditions",
     "feature_width",
+    "index_of",
+    "level_notes",
     "levelled",
     "statistics",
     "time_gaps",
@@ -229,7 +231,7 @@ class Corpus:
             OSError: the file system refused.
         """
         self.model, self.train = model, train
-        rows, settings = _index(data)
+        rows, settings = index_of(data)
         self.audio = build(AudioConfig, settings)
         self.mels = self.audio.n_mels
         self.width = feature_width(model, self.audio)
@@ -261,7 +263,7 @@ class Corpus:
         slots: dict[str, int] = {}
         stored: dict[str, bool] = {}
         official: set[str] = set()
-        for row, notes, tokens, token_slot in _notes(data, rows, joint=not self.model.planned):
+        for row, notes, tokens, token_slot in level_notes(data, rows, joint=not self.model.planned):
             slot, hand, state = _of_notes(notes)
             if len(slot) < 16:
                 self.left_out["few-notes"] += 1
@@ -400,7 +402,12 @@ class Corpus:
         )
 
 
-def _index(data: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def index_of(data: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of the index of a folder that `process` made, and the settings it was made with.
+
+    Raises:
+        ConfigError: no such folder.
+    """
     import pyarrow.parquet as pq
 
     index = data / "index.parquet"
@@ -434,7 +441,7 @@ def _weight(row: Mapping[str, Any]) -> float:
     return 1.0 if row["score"] is None or votes < 20 else float(np.clip(2.0 * row["score"] - 0.6, 0.2, 1.4))
 
 
-def _notes(
+def level_notes(
     data: Path, rows: Sequence[dict[str, Any]], *, joint: bool
 ) -> Iterator[tuple[dict[str, Any], Mapping[str, NDArray[Any]], I64, I64]]:
     """Rows with their notes, and for joint decoding tokens with their slots."""

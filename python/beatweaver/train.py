@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from beatweaver import _native, checkpoint, notes
 from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig, build
-from beatweaver.data import BLOCK_SLOTS, Batch, Corpus, Loader, NoteBatch
+from beatweaver.data import BLOCK_SLOTS, Batch, Corpus, Loader, NoteBatch, index_of, level_notes
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
 from beatweaver.model import BUCKETS, Heard, Loom, RhythmHead, statistic_buckets
@@ -82,8 +82,12 @@ def train(
 def _train_classic(data: Path, out: Path) -> dict[str, Any]:
     """Fit the pattern table on vanilla levels that no filter leaves out: `OUT/patterns.safetensors`."""
     began = time.monotonic()
-    rows = _rows(data)
-    table = notes.fit(_levels(data, rows))
+    rows = [
+        row
+        for row in index_of(data)[0]
+        if row["split"] == "train" and row["category"] == "vanilla" and not row["filter"] and row["row"] >= 0
+    ]
+    table = notes.fit((row["difficulty"], played) for row, played, *_ in level_notes(data, rows, joint=False))
     if not len(table.keys):
         raise ConfigError(f"{data}: found no level to learn from, expected vanilla levels of the training split")
     out.mkdir(parents=True, exist_ok=True)
@@ -97,40 +101,6 @@ def _train_classic(data: Path, out: Path) -> dict[str, Any]:
         "best": {"metric": "notes", "value": float(table.pair.sum()), "step": 1},
         "weights": str(weights),
     }
-
-
-def _rows(data: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    index = data / "index.parquet"
-    if not index.is_file():
-        raise ConfigError(
-            f"{data}: found no index.parquet, expected a folder made by `beatweaver process`", path=str(data)
-        )
-    table = pq.read_table(index)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return [
-        row
-        for row in rows
-        if row["split"] == "train" and row["category"] == "vanilla" and not row["filter"] and row["row"] >= 0
-    ]
-
-
-def _levels(data: Path, rows: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Difficulty name and notes of every row, decoded from the tokens."""
-    from safetensors import safe_open
-
-    vocab = _native.Vocab(b'{"content": "full", "divisions": 48}')
-    by_shard: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_shard.setdefault(row["shard"], []).append(row)
-    names = {int(p.name.split("-")[1]): p for p in (data / "tokens").glob("shard-*-of-*.safetensors")}
-    for shard, members in sorted(by_shard.items()):
-        with safe_open(names[shard], framework="numpy") as file:
-            tokens, offsets = file.get_tensor("tokens"), file.get_tensor("offsets")
-        for row in members:
-            own = np.ascontiguousarray(tokens[offsets[row["row"]] : offsets[row["row"] + 1]])
-            yield row["difficulty"], vocab.decode(own, bpm=row["bpm"]).notes()
 
 
 # ---- the transformer ------------------------------------------------------------------------------------------------
