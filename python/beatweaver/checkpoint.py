@@ -17,12 +17,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from beatweaver import _native
 from beatweaver.config import PLANNED, AudioConfig, ModelConfig, build
 from beatweaver.data import feature_width
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
 from beatweaver.model import Loom
+from beatweaver.tokens import joint_vocabulary
 
 __all__ = ["load", "load_state", "pack", "save", "save_state", "shipped"]
 
@@ -36,7 +36,7 @@ def _vocabulary(model: ModelConfig) -> str:
     """Identity of the choices that the decoder's numbers stand for."""
     if model.vocab_size == PLANNED:
         return f"states-{PLANNED}"
-    return _native.Vocab(b'{"content": "notes", "divisions": 48}').hash
+    return joint_vocabulary().hash
 
 
 def save(model: Loom, path: Path, audio: AudioConfig, facts: Mapping[str, Any], *, half: bool = False) -> None:

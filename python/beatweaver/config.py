@@ -221,6 +221,8 @@ PLANNED: Final = 217
 """Choices of planned decoding: a state of one hand, and what stands before the first note."""
 JOINT: Final = 291
 """Tokens of joint decoding: the vocabulary of bars, positions and notes."""
+PARTS: Final = ("encoder", "rhythm", "decoder")
+"""Parts of the transformer; joint decoding has no rhythm."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -355,10 +357,14 @@ class TrainConfig(Config):
     """Spread of gain, tilt and noise put on the features, in decibels."""
     jitter_slots: float = 0.2
     """Share of a slot by which the grid is moved at most."""
+    frozen: tuple[str, ...] = ()
+    """Parts that stay as they began: encoder, rhythm, decoder. Notes may learn on where the rhythm overfits."""
     training_seed: int = 0
     """Of the weights, the order of songs and every change made to them."""
     evaluate_every: int = 200
     """Steps from one look at the validation songs to the next."""
+    generated_levels: int = 12
+    """Validation songs of which levels are made at each look, to judge a run by; 0 judges by slots or choices alone."""
     early_stopping_patience: int = 10
     """Looks at the validation songs without a better one after which training stops; 0 never."""
     save_every: int = 200
@@ -374,7 +380,7 @@ class TrainConfig(Config):
             _within(field, getattr(self, field), 0, math.inf)
         for field in ("max_epochs", "batch_size", "gradient_accumulation_steps", "evaluate_every", "save_every"):
             _within(field, getattr(self, field), 1, 2**31)
-        for field in ("warmup_steps", "silent_levels", "early_stopping_patience", "pitch_bands"):
+        for field in ("warmup_steps", "silent_levels", "generated_levels", "early_stopping_patience", "pitch_bands"):
             _within(field, getattr(self, field), 0, 2**31)
         _within("notes_per_level", self.notes_per_level, 16, 65_536)
         _within("learning_rate", self.learning_rate, 1e-9, 10)
@@ -383,6 +389,8 @@ class TrainConfig(Config):
             _within(field, getattr(self, field), 0, 1)
         _within("jitter_slots", self.jitter_slots, 0, 0.5)
         _within("training_seed", self.training_seed, 0, 2**63 - 1)
+        if not set(self.frozen) < set(PARTS):
+            _refuse("frozen", list(self.frozen), f"some of {', '.join(PARTS)}, not all")
         choices = {
             "scheduler": ("cosine", "plateau", "step", "restarts", "constant"),
             "precision": ("fp32", "bf16", "fp16"),

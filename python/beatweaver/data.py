@@ -26,7 +26,7 @@ from beatweaver import _native
 from beatweaver.config import RANKS, AudioConfig, ModelConfig, ProcessConfig, TrainConfig, build
 from beatweaver.errors import ConfigError
 from beatweaver.model import BEGIN, CONDITIONS, STATISTICS, NoteSteps
-from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
+from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES, joint_vocabulary, mirrored_tokens
 
 __all__ = [
     "ALIKE",
@@ -55,7 +55,6 @@ ALIKE: Final = 3
 """Blocks that each block is shown as most alike."""
 LONGEST_GAP_S: Final = 4.0
 _FULL: Final = b'{"content": "full", "divisions": 48}'
-_NOTES: Final = b'{"content": "notes", "divisions": 48}'
 _HARD: Final = ("Expert", "ExpertPlus")
 _OFFICIAL: Final = ("beat games", "hyperbolic magnetism")
 """Mappers, in small letters, whose maps came with the game: all that an index tells of where a map is from."""
@@ -177,7 +176,7 @@ class Level:
         """The level in a mirror, with the hands exchanged."""
         hand, state = 1 - self.hand, MIRROR[self.state]
         order = np.lexsort((hand, self.slot))
-        return replace(self, hand=hand[order], state=state[order])
+        return replace(self, hand=hand[order], state=state[order], tokens=mirrored_tokens(self.tokens))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -378,7 +377,7 @@ class Corpus:
     ) -> _Drawn | None:
         """A level with its window of steps and what is hidden of it; None if nothing of it is in what is heard."""
         if augment and self.train.mirror and rng.random() < 0.5:
-            level = level.mirrored() if self.model.planned else level
+            level = level.mirrored()
         at = level.slot if self.model.planned else level.token_slot
         low, high = np.searchsorted(at, [start, start + slots]).tolist() if slots else (0, len(at))
         width = min(high - low, self.train.notes_per_level)
@@ -447,7 +446,7 @@ def level_notes(
     """Rows with their notes, and for joint decoding tokens with their slots."""
     from safetensors import safe_open
 
-    full, plain = _native.Vocab(_FULL), _native.Vocab(_NOTES)
+    full, plain = _native.Vocab(_FULL), joint_vocabulary()
     by_shard: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         by_shard.setdefault(row["shard"], []).append(row)

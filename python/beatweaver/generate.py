@@ -437,7 +437,7 @@ def _engine(
     from beatweaver import checkpoint, neural
 
     model, audio, facts = checkpoint.shipped() if weights is None else checkpoint.load(weights)
-    listener = neural.Listener(model, audio, samples, sound)
+    listener = neural.Listener.hearing(model, audio, samples, sound)
     # A model that writes tokens has no rhythm of its own: the plan and the number of onsets are the classic ones then.
     odds = listener.odds if model.config.planned else rhythm.classic_odds(sound)
     return Engine(name=name, odds=odds, table=None, listener=listener, facts=facts)
@@ -447,7 +447,7 @@ def _compose(
     sound: structure.Sound, plan: structure.Plan, config: GenerateConfig, end_s: float, engine: Engine
 ) -> dict[str, Composed]:
     harder: rhythm.Rhythm | None = None
-    clock = _clock(sound.grid)
+    clock = sound.grid.clock()
     taste = rhythm.taste(_song_rng(config, sound, "taste"))
     rhythms: dict[str, rhythm.Rhythm] = {}
     speeds: dict[str, tuple[float, float, float]] = {}
@@ -530,10 +530,6 @@ def _placed_by_network(
     if not listener.model.config.planned:
         return neural.write(listener, parts, draw, first_s=_FIRST_S, last_s=end_s - _OUTRO_S)
     return neural.place(listener, parts, draw)
-
-
-def _clock(grid: timing.Grid) -> _native.TempoMap:
-    return _native.TempoMap([beat for _, beat, _ in grid.regions], [bpm for _, _, bpm in grid.regions])
 
 
 def _speed(name: str, peak_nps: float, bpm: float) -> tuple[float, float, float]:

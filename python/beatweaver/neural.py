@@ -23,7 +23,7 @@ from beatweaver.errors import ConfigError
 from beatweaver.model import BEGIN, STATISTICS, UNKNOWN, Heard, Loom, NoteSteps, statistic_buckets
 from beatweaver.notes import Placed
 from beatweaver.rhythm import BOTH, LEFT, RIGHT
-from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
+from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES, joint_vocabulary
 
 if TYPE_CHECKING:
     from beatweaver.config import AudioConfig
@@ -74,26 +74,30 @@ class Draw:
 class Listener:
     """A song as the transformer hears it."""
 
-    def __init__(self, model: Loom, audio: AudioConfig, samples: NDArray[np.float32], sound: Sound) -> None:
-        """Hears `samples` (mono, at the rate of `audio`) on the grid of `sound`, once for all difficulties."""
-        grid = sound.grid
-        spec = audio.canonical()
-        clock = _native.TempoMap([beat for _, beat, _ in grid.regions], [bpm for _, _, bpm in grid.regions])
-        frames = _native.features(samples, spec)
-        rows = _native.beat_slots(frames, clock, spec_json=spec, audio_s=len(samples) / audio.sample_rate_hz)
-        parts = [np.asarray(rows[name], dtype=np.float32) for name in feature_names(model.config)]
-        features = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+    def __init__(self, model: Loom, features: NDArray[np.float32], mels: int, sound: Sound) -> None:
+        """Hears levelled features of the slots of `sound` (slots, F), `mels` bands first, once for all difficulties."""
         wanted = len(sound.flux)
         slots = min(len(features), wanted)
         whole = np.zeros((-(-wanted // BLOCK_SLOTS) * BLOCK_SLOTS, features.shape[1]), dtype=np.float32)
-        whole[:slots] = levelled(features[:slots], audio.n_mels)
+        whole[:slots] = features[:slots]
         self.model, self.sound, self.slots = model, sound, wanted
         with torch.inference_mode():
             self.heard: Heard = model.hear(
                 torch.from_numpy(whole)[None],
                 torch.tensor([len(whole)]),  # as in training, where the last block is filled up with silence
-                torch.from_numpy(alike_blocks(whole, audio.n_mels))[None],
+                torch.from_numpy(alike_blocks(whole, mels))[None],
             )
+
+    @classmethod
+    def hearing(cls, model: Loom, audio: AudioConfig, samples: NDArray[np.float32], sound: Sound) -> Listener:
+        """Of `samples` (mono, at the rate of `audio`), heard on the grid of `sound`."""
+        spec = audio.canonical()
+        frames = _native.features(samples, spec)
+        seconds = len(samples) / audio.sample_rate_hz
+        rows = _native.beat_slots(frames, sound.grid.clock(), spec_json=spec, audio_s=seconds)
+        parts = [np.asarray(rows[name], dtype=np.float32) for name in feature_names(model.config)]
+        features = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        return cls(model, levelled(features[: len(sound.flux)], audio.n_mels), audio.n_mels, sound)
 
     def odds(self, difficulty: str, density: float) -> tuple[F64, F64]:
         """Log odds of an onset at each slot, and of both hands there, at `density` onsets a slot: (slots,) each."""
@@ -533,7 +537,6 @@ def _placed(part: Part) -> Placed:
 
 # ---- joint decoding -------------------------------------------------------------------------------------------------
 
-_TOKENS: Final = b'{"content": "notes", "divisions": 48}'
 _BAR_BEATS: Final = 4
 
 
@@ -611,7 +614,7 @@ def write(
 
     Notes lie between `first_s` and `last_s`; what the hands could not play is written but not placed.
     """
-    vocab = _native.Vocab(_TOKENS)
+    vocab = joint_vocabulary()
     writers = [_Writer(part, vocab, listener.sound, first_s, last_s) for part in parts.values()]
     grammars = [_native.Grammar(vocab, batch=1) for _ in writers]
     mask = np.zeros((1, vocab.size), dtype=bool)

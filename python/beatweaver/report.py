@@ -361,6 +361,9 @@ def training(output: Output, line: Mapping[str, Any]) -> None:
         what = "  ".join(f"{name} {seen[name]:.3f}" for name in ("f1", "rhythm", "notes") if name in seen)
         output.event(line, f"step {line['step']}: on validation songs {what}")
         return
+    if "taken" in line:
+        output.event(line, f"begins with the weights of another checkpoint: {line['taken']}")
+        return
     minutes = line["elapsed_s"] / 60.0
     losses = "  ".join(f"{name} {line[name]:.3f}" for name in ("loss", "rhythm", "notes") if name in line)
     speed = f"{line['notes_per_s']:.0f} notes/s, waited {line['wait_s']:.1f} s for data"
@@ -394,7 +397,7 @@ def _mode(characteristic: str) -> str:
 
 def evaluated(output: Output, document: Mapping[str, Any]) -> None:
     """Show what `evaluate` measured: every metric beside the human range and the floor."""
-    from beatweaver.evaluate import METRICS
+    from beatweaver.measures import METRICS
 
     output.line(
         f"split {document['split']}, engine {document['engine']}: {_plural(document['songs'], 'song')}, "

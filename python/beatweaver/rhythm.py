@@ -27,13 +27,16 @@ __all__ = [
     "BOTH",
     "LEFT",
     "RIGHT",
+    "STYLES",
     "TASTE",
     "Odds",
     "Rhythm",
     "Taste",
+    "best_slots",
     "classic_odds",
     "compose",
     "expected_onsets",
+    "hands_of",
     "slot_columns",
     "taste",
 ]
@@ -300,7 +303,7 @@ def compose(
         chosen, source = _choose(sound, odds, wanted * factor, slot_s, style.gap_s)
         slot = np.flatnonzero(chosen)
         chance = np.random.default_rng(seed)
-        hands, mirrored = _hands(
+        hands, mirrored = hands_of(
             slot,
             slot_s[slot],
             odds[slot] if both is None else both[slot],
@@ -336,6 +339,20 @@ def _rate(made: Rhythm, slot_s: F64) -> float:
     return count / max(float(np.ptp(slot_s[made.slot])), 1.0) if count else 0.0
 
 
+def best_slots(odds: F64, count: int, slot_s: F64, gap_s: float) -> NDArray[np.bool_]:
+    """The `count` slots of the highest finite `odds` (slots,), no two within `gap_s` seconds: (slots,)."""
+    chosen = np.zeros(len(odds), dtype=bool)
+    first = np.searchsorted(slot_s, slot_s - gap_s + 1e-6, side="left")
+    after = np.searchsorted(slot_s, slot_s + gap_s - 1e-6, side="right")
+    for slot in np.argsort(-odds, kind="stable").tolist():
+        if count <= 0 or not np.isfinite(odds[slot]):
+            break
+        if not chosen[first[slot] : after[slot]].any():
+            chosen[slot] = True
+            count -= 1
+    return chosen
+
+
 def _choose(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float) -> tuple[NDArray[np.bool_], I64]:
     """The slots taken, and the bar that each bar repeats.
 
@@ -345,17 +362,7 @@ def _choose(sound: Sound, odds: F64, wanted: F64, slot_s: F64, gap_s: float) -> 
     expected = (1.0 / (1.0 + np.exp(-odds))).reshape(sound.bars, -1).sum(axis=1)
     with np.errstate(divide="ignore"):
         moved = odds + np.repeat(np.log(wanted / np.maximum(expected, 1e-9)), sound.bar_slots)
-    moved = np.where(_fits_beat(odds), moved, -np.inf)
-    chosen = np.zeros(len(odds), dtype=bool)
-    left = round(float(wanted.sum()))
-    first = np.searchsorted(slot_s, slot_s - gap_s + 1e-6, side="left")
-    after = np.searchsorted(slot_s, slot_s + gap_s - 1e-6, side="right")
-    for slot in np.argsort(-moved, kind="stable").tolist():
-        if left <= 0 or not np.isfinite(moved[slot]):
-            break
-        if not chosen[first[slot] : after[slot]].any():
-            chosen[slot] = True
-            left -= 1
+    chosen = best_slots(np.where(_fits_beat(odds), moved, -np.inf), round(float(wanted.sum())), slot_s, gap_s)
     source = np.full(sound.bars, -1, dtype=np.int64)
     width = sound.bar_slots
     for bar in np.flatnonzero(wanted > 0).tolist():
@@ -425,7 +432,7 @@ def _copied(sound: Sound, odds: F64, chosen: NDArray[np.bool_], bar: int, gap_s:
     return found
 
 
-def _hands(
+def hands_of(
     slot: I64,
     time_s: F64,
     accent: F64,

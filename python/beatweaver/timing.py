@@ -661,6 +661,10 @@ class Grid:
         times, beats = self._line()
         return _interpolate(np.asarray(time_s, dtype=np.float64), times, beats)
 
+    def clock(self) -> _native.TempoMap:
+        """The same in a level whose beat 0 is at time 0."""
+        return _native.TempoMap([beat for _, beat, _ in self.regions], [bpm for _, _, bpm in self.regions])
+
     def _line(self) -> tuple[F64, F64]:
         time_s, beats, bpm = np.array(self.regions, dtype=np.float64).T
         return np.append(time_s, time_s[-1] + 60.0 / bpm[-1]), np.append(beats, beats[-1] + 1.0)

@@ -17,22 +17,20 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor, distributed
-from torch.nn import functional
 
-from beatweaver import _native, checkpoint, notes
+from beatweaver import checkpoint, notes
 from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig, build
-from beatweaver.data import BLOCK_SLOTS, Batch, Corpus, Loader, NoteBatch, index_of, level_notes
+from beatweaver.data import Batch, Corpus, Loader, index_of, level_notes
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
-from beatweaver.model import BUCKETS, Heard, Loom, RhythmHead, statistic_buckets
-from beatweaver.tokens import STATES
+from beatweaver.losses import Terms, loss_terms, loss_weights, total_loss
+from beatweaver.model import BUCKETS, Loom
+from beatweaver.validation import SCORES, generated, look
 
 __all__ = ["train", "train_neural"]
 
@@ -112,107 +110,6 @@ _KEPT: Final = 3
 _WORSE: Final = 3.0
 """A loss this many times the usual one, twenty steps in a row, is an explosion."""
 
-Terms = dict[str, tuple[Tensor, Tensor]]
-
-
-def loss_terms(model: Loom, batch: Batch, config: TrainConfig) -> Terms:
-    """Each loss as a sum and the count it is to be divided by.
-
-    `rhythm`: onsets at slots; `both`: two hands at an onset; `density`: expected onsets of a bar against the true ones;
-    `notes`: the choice at each step; `colour`: expected share of the left hand against the true one.
-    """
-    terms: Terms = {}
-    heard = model.hear(batch.audio, batch.length, batch.alike) if len(batch.audio) else None
-    if model.rhythm is not None and heard is not None and len(batch.rhythm_song):
-        onset, both = _rhythm(model.rhythm, heard, batch)
-        weight = batch.rhythm_weight[:, None]
-        inside = (batch.onset >= 0).float() * weight
-        plain = functional.binary_cross_entropy_with_logits(onset, batch.onset.clamp(min=0), reduction="none")
-        terms["rhythm"] = (plain * inside).sum(), inside.sum()
-        double = (batch.both >= 0).float() * weight
-        plain = functional.binary_cross_entropy_with_logits(both, batch.both.clamp(min=0), reduction="none")
-        terms["both"] = (plain * double).sum(), double.sum()
-        excess = (onset.sigmoid() - batch.onset.clamp(min=0)) * inside
-        bars = excess.reshape(len(excess), -1, BLOCK_SLOTS).sum(dim=2).abs()
-        terms["density"] = bars.sum(), inside.sum() / BLOCK_SLOTS
-    parts = []
-    if batch.heard is not None and heard is not None:
-        parts.append(_note_terms(model, batch.heard, heard.of(batch.heard.song), config))
-    if batch.silent is not None:
-        parts.append(_note_terms(model, batch.silent, model.encoder.nothing(len(batch.silent.song)), config))
-    for name in ("notes", "colour"):
-        if parts:
-            sums, counts = zip(*(part[name] for part in parts), strict=True)
-            terms[name] = torch.stack(sums).sum(), torch.stack(counts).sum()
-    return terms
-
-
-def _rhythm(head: RhythmHead, heard: Heard, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Log odds of an onset and of both hands at the slots of each level that teaches rhythm: (R, S) each."""
-    song = batch.rhythm_song
-    onset, both = head(heard.slots[song], batch.rhythm_condition, heard.slot_mask[song])
-    return onset.float(), both.float()
-
-
-def note_logits(model: Loom, batch: NoteBatch, heard: Heard) -> Tensor:
-    """Log odds of the choice at each step, what cannot be left out: (L, T, V)."""
-    decoder, steps = model.decoder, batch.steps
-    style = decoder.style(batch.condition, statistic_buckets(batch.statistics, model.statistic_edges))
-    position = None
-    if model.config.position == "index":
-        position = torch.arange(steps.last.shape[1], device=style.device).expand(steps.last.shape).float()
-    if not model.config.planned:
-        x = decoder.embed_tokens(steps.last, steps.slot, heard, style)
-        free: Tensor = decoder(x, steps.beat, heard, position=position).float()
-        return free
-    logits: Tensor = decoder(decoder.embed(steps, heard, style), steps.beat, heard, position=position).float()
-    left = torch.arange(logits.shape[-1], device=logits.device) < STATES
-    # The first of two notes is the left hand's, the second the right hand's.
-    other = ((steps.kind == 1)[..., None] & ~left) | ((steps.kind == 2)[..., None] & left)
-    return logits.masked_fill(other, -1e4)
-
-
-def _note_terms(model: Loom, batch: NoteBatch, heard: Heard, config: TrainConfig) -> Terms:
-    logits = note_logits(model, batch, heard)
-    there = (batch.target >= 0).float() * batch.weight[:, None]
-    chance = logits.log_softmax(dim=-1)
-    nll = -chance.gather(-1, batch.target.clamp(min=0)[..., None])[..., 0]
-    possible = (logits > -1e3).float()
-    even = -(chance * possible).sum(dim=-1) / possible.sum(dim=-1)
-    smooth = config.label_smoothing
-    sums = (((1.0 - smooth) * nll + smooth * even) * there).sum()
-    if model.config.planned:
-        left, right = (0, STATES), (STATES, 2 * STATES)
-        free = (batch.steps.kind == 0) & (batch.target >= 0)
-    else:
-        vocab = _native.Vocab(b'{"content": "notes", "divisions": 48}')
-        left, right = vocab.range("LEFT"), vocab.range("RIGHT")
-        free = (batch.target >= left[0]) & (batch.target < right[1])
-    share = chance.exp()
-    mine, others = share[..., slice(*left)].sum(dim=-1), share[..., slice(*right)].sum(dim=-1)
-    truth = ((batch.target >= left[0]) & (batch.target < left[1])).float()
-    weight = free.float()
-    count = weight.sum(dim=1)
-    apart = ((mine / (mine + others + 1e-6) - truth) * weight).sum(dim=1) / count.clamp(min=1.0)
-    some = (count > 0).float()
-    return {"notes": (sums, there.sum()), "colour": ((apart.square() * some).sum(), some.sum())}
-
-
-def _weights(config: TrainConfig) -> dict[str, float]:
-    return {
-        "rhythm": config.rhythm_loss_weight,
-        "both": 0.25 * config.rhythm_loss_weight,
-        "density": config.density_loss_weight,
-        "notes": 1.0,
-        "colour": config.color_balance_weight,
-    }
-
-
-def total_loss(terms: Terms, config: TrainConfig) -> Tensor:
-    """The loss that is minimised, its terms each over their own count."""
-    parts = [_weights(config)[name] * total / count.clamp(min=1e-6) for name, (total, count) in terms.items()]
-    return torch.stack(parts).sum()
-
 
 class _Average:
     """Exponential moving average of the weights: what is looked at and kept."""
@@ -257,51 +154,8 @@ class _Schedule:
         return config.learning_rate * warm * shape
 
 
-@torch.no_grad()
-def look(model: Loom, corpus: Corpus, config: TrainConfig, *, songs: int = 24) -> dict[str, float]:
-    """How the model does on songs it does not learn from.
-
-    Returns:
-        `f1` of as many best slots as the level has onsets (Expert and Expert+), `notes` mean nats of a choice, `rhythm`
-        mean nats of a slot; what there is nothing to measure by is left out.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    scores: list[float] = []
-    sums: dict[str, list[float]] = {}
-    exact = replace(config, label_smoothing=0.0)
-    for place in range(min(len(corpus.heard or corpus.silent), songs)):
-        one = slice(place, place + 1)
-        batch = corpus.batch(corpus.heard[one], corpus.silent[one], [0, 0], augment=False).to(device)
-        for name, (total, count) in loss_terms(model, batch, exact).items():
-            sums.setdefault(name, [0.0, 0.0])
-            sums[name][0] += float(total)
-            sums[name][1] += float(count)
-        scores += _slot_f1(model, batch)
-    out = {name: total / count for name, (total, count) in sums.items() if count > 0}
-    if scores:
-        out["f1"] = float(np.mean(scores))
-    return out
-
-
 def _fields(config: TrainConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in config.__dataclass_fields__}
-
-
-def _slot_f1(model: Loom, batch: Batch) -> list[float]:
-    """Share of the true onsets among as many best slots of what is played, by level of Expert and Expert+."""
-    if model.rhythm is None or not len(batch.rhythm_song):
-        return []
-    heard = model.hear(batch.audio, batch.length, batch.alike)
-    onset, _ = _rhythm(model.rhythm, heard, batch)
-    scores = []
-    for odds, truth, condition in zip(onset, batch.onset, batch.rhythm_condition, strict=True):
-        if condition[3] + condition[4] == 0:
-            continue
-        count = int((truth > 0).sum())
-        best = odds.masked_fill(truth < 0, -torch.inf).topk(count).indices
-        scores.append(float((truth[best] > 0).float().mean()))
-    return scores
 
 
 def train_neural(
@@ -347,25 +201,44 @@ def train_neural(
         model.feature_mean.copy_(torch.from_numpy(mean))
         model.feature_scale.copy_(torch.from_numpy(scale))
         model.statistic_edges.copy_(torch.from_numpy(learnt.statistic_edges(BUCKETS)))
-        if start is not None:
-            _begin_with(model, start)
+        taken = [] if start is None else _begin_with(model, start)
         run = _Run(model.to(device), learnt, held, out, config, device, rank, world, progress)
+        run.taken = taken
         try:
             return run.go(began)
         finally:
             run.close()
 
 
-def _begin_with(model: Loom, start: Path) -> None:
-    """Takes over the weights of a checkpoint, scales of features and edges of statistics with them."""
+def _begin_with(model: Loom, start: Path) -> list[str]:
+    """Takes over the weights of a checkpoint, scales of features and edges of statistics with them.
+
+    What hears must fit. What plays is taken where it fits too: planned and joint decoding can share a hearing.
+
+    Returns:
+        The parts taken.
+    """
     other, _, _ = checkpoint.load(start)
-    try:
-        model.load_state_dict(other.state_dict())
-    except RuntimeError as error:
+    own, given = model.state_dict(), other.state_dict()
+    parts: dict[str, list[str]] = {}
+    for name in own:
+        parts.setdefault(name.split(".")[0] if "." in name else "encoder", []).append(name)
+    fits = [
+        part
+        for part, names in parts.items()
+        if {name for name in given if name.startswith(f"{part}.")} <= set(names)
+        and all(name in given and given[name].shape == own[name].shape for name in names)
+    ]
+    if "encoder" not in fits:
+        found, expected = (json.loads(m.config.canonical()) for m in (other, model))
+        of_encoder = [key for key in expected if key.startswith(("encoder", "conv", "use_", "kv_"))]
+        apart = [f"{key} {found[key]} for {expected[key]}" for key in of_encoder if found[key] != expected[key]]
         raise CheckpointError(
-            f"{start}: a model of another shape: {str(error).splitlines()[-1].strip()}; train with its own settings",
+            f"{start}: hears in another shape ({', '.join(apart) or 'other features'}); train with its own settings",
             path=str(start),
-        ) from None
+        )
+    model.load_state_dict({name: given[name] for part in fits for name in parts[part]}, strict=False)
+    return fits
 
 
 @contextmanager
@@ -409,8 +282,12 @@ class _Run:
     ) -> None:
         self.model, self.learnt, self.held, self.out, self.config = model, learnt, held, out, config
         self.device, self.rank, self.world, self.progress = device, rank, world, progress
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        others = [p for p in model.parameters() if p.ndim <= 1]
+        for part in self._frozen():
+            part.requires_grad_(False)
+        self.learning = [p for p in model.parameters() if p.requires_grad]
+        if not self.learning:
+            raise ConfigError(f"frozen: found {list(config.frozen)}, which is all there is to learn", where="frozen")
+        matrices, others = [p for p in self.learning if p.ndim > 1], [p for p in self.learning if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=config.learning_rate,
@@ -428,8 +305,14 @@ class _Run:
         self.usual: float | None = None
         self.strange = 0
         self.styles = learnt.styles()
+        self.taken: list[str] = []
+        """Parts whose weights are those of another checkpoint."""
         self.loader: Loader | None = None
         self.board: Any = None
+
+    def _frozen(self) -> list[torch.nn.Module]:
+        parts = dict(self.model.named_children())
+        return [parts[name] for name in self.config.frozen if name in parts]
 
     # The settings that a state is only good for.
     def _identity(self) -> str:
@@ -446,6 +329,8 @@ class _Run:
         if self.step == 0:
             # Two batches of validation before the first step: what would fail after an hour fails now.
             look(self.model, self.held, config, songs=2)
+            if self.taken:
+                self._report({"step": 0, "taken": ", ".join(self.taken)})
         self.loader = Loader(self.learnt, config, rank=self.rank, world=self.world, first=self._batches())
         batches = iter(self.loader)
         resumed_s, started = self.elapsed_s, time.monotonic()
@@ -453,6 +338,8 @@ class _Run:
         over = self._over()
         while not over:
             self.model.train()
+            for part in self._frozen():
+                part.eval()
             sums = self._learn(batches, seen)
             self.step += 1
             self.elapsed_s = resumed_s + time.monotonic() - started
@@ -524,13 +411,13 @@ class _Run:
                 told[name] = told.get(name, 0.0) + float(share) / config.gradient_accumulation_steps
         # Before they are unscaled, so that what overflows in one process is seen by all.
         if self.world > 1:
-            for parameter in self.model.parameters():
+            for parameter in self.learning:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 distributed.all_reduce(parameter.grad)
         self.scaler.unscale_(self.optimizer)
-        told["norm"] = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip_norm))
-        told["loss"] = sum(weight * told[name] for name, weight in _weights(config).items() if name in told)
+        told["norm"] = float(torch.nn.utils.clip_grad_norm_(self.learning, config.gradient_clip_norm))
+        told["loss"] = sum(weight * told[name] for name, weight in loss_weights(config).items() if name in told)
         # A step from gradients that are no numbers would spoil the weights: `_watch` ends the run instead.
         if math.isfinite(told["loss"]) and (math.isfinite(told["norm"]) or self.scaler.is_enabled()):
             self.scaler.step(self.optimizer)
@@ -555,9 +442,9 @@ class _Run:
         """Terms with the counts of all processes, so that the gradients add up to those of one."""
         if self.world == 1:
             return terms
-        zero = next(self.model.parameters()).sum() * 0.0
+        zero = self.learning[0].sum() * 0.0
         every: Terms = {}
-        for name in _weights(self.config):
+        for name in loss_weights(self.config):
             total, count = terms.get(name, (zero, zero.detach()))
             every[name] = total, self._summed(count)
         return every
@@ -580,14 +467,14 @@ class _Run:
 
     def _look(self) -> tuple[str, float, int]:
         """Looks at the validation songs, in the first process; all know then what is best, and how long it has been."""
-        best = self._look_alone() if self.rank == 0 else ("", 0.0, 0)
+        best = self._look_alone() if self.rank == 0 else (next(iter(SCORES)), 0.0, 0)
         if self.world > 1:
             name, value, step = best
-            facts = [float(name == "f1"), value, step, self.since_best, self.schedule.factor]
+            facts = [float(list(SCORES).index(name)), value, step, self.since_best, self.schedule.factor]
             told = torch.tensor(facts, dtype=torch.float64, device=self.device)
             distributed.broadcast(told, 0)
-            of_rhythm, value, step, since, self.schedule.factor = told.tolist()
-            best, self.since_best = ("f1" if of_rhythm else "notes", value, int(step)), int(since)
+            which, value, step, since, self.schedule.factor = told.tolist()
+            best, self.since_best = (list(SCORES)[int(which)], value, int(step)), int(since)
         self.best = best
         return best
 
@@ -595,11 +482,11 @@ class _Run:
         own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.average.weights)
         try:
-            seen = look(self.model, self.held, self.config)
-            name = "f1" if "f1" in seen else "notes"
+            seen = look(self.model, self.held, self.config) | generated(self.model, self.held, self.config)
+            name = next(name for name in SCORES if name in seen)
             value = seen[name]
             best = self.best
-            better = best is None or best[0] != name or (value > best[1] if name == "f1" else value < best[1])
+            better = best is None or best[0] != name or (value > best[1] if SCORES[name] else value < best[1])
             self._report({"step": self.step, **{f"val_{key}": round(v, 5) for key, v in seen.items()}})
             facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen, "styles": self.styles}
             if best is None or better:
@@ -703,6 +590,8 @@ class _Run:
             log.write(json.dumps(rounded) + "\n")
         if self.board is not None:
             for name, value in rounded.items():
+                if isinstance(value, str):
+                    continue
                 self.board.add_scalar(name, value, self.step)
         if self.progress is not None:
             self.progress(dict(rounded))

@@ -11,7 +11,7 @@ import corpora
 import pytest
 from click.testing import CliRunner, Result
 
-from beatweaver import _native, demo, evaluate, generate, timing
+from beatweaver import _native, demo, evaluate, generate, measures, timing
 from beatweaver.cli import main
 from beatweaver.config import GenerateConfig
 
@@ -53,7 +53,7 @@ def test_the_document_has_the_names_people_rely_on(raw: Path, tmp_path: Path) ->
     found: dict[str, Any] = json.loads(result.stdout)
     assert set(found) >= {"split", "engine", "songs", "metrics", "baselines", "per_song"}
     assert (found["split"], found["engine"], found["songs"], len(found["per_song"])) == ("val", "neural", 2, 2)
-    assert set(found["metrics"]) == {name + suffix for name in evaluate.METRICS for suffix in ("", "_true_grid")}
+    assert set(found["metrics"]) == {name + suffix for name in measures.METRICS for suffix in ("", "_true_grid")}
     for metric in found["metrics"].values():
         assert set(metric) >= {"value", "low", "high", "human", "floor"}
         assert metric["human"] is None or set(metric["human"]) == {"q25", "q50", "q75"}
@@ -73,7 +73,7 @@ def test_the_document_has_the_names_people_rely_on(raw: Path, tmp_path: Path) ->
     page = (tmp_path / "evaluation.html").read_text("utf-8")
     assert "<svg" in page
     assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
-    assert all(name in page for name in evaluate.METRICS)
+    assert all(name in page for name in measures.METRICS)
     assert json.loads((tmp_path / "evaluation.json").read_text("utf-8")) == found
     [line] = (tmp_path / "history.jsonl").read_text("utf-8").splitlines()
     assert json.loads(line)["metrics"]["nps"] == found["metrics"]["nps"]["value"]
@@ -125,7 +125,7 @@ def test_a_level_is_like_itself(raw: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert metrics["empty_bars_filled_true_grid"]["value"] in (0.0, None)
     assert metrics["nps_error_true_grid"]["value"] == pytest.approx(0.0, abs=1e-6)
     compared = 0
-    for name in evaluate.METRICS:
+    for name in measures.METRICS:
         human, value = metrics[f"{name}_true_grid"]["human"], metrics[f"{name}_true_grid"]["value"]
         # The level begins later than the human one: that alone takes the warning of a hot start away.
         if human is not None and name != "warnings_per_1000":

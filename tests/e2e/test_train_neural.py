@@ -25,8 +25,10 @@ from beatweaver import _native, checkpoint
 from beatweaver.config import JOINT, ProcessConfig, TrainConfig
 from beatweaver.data import Corpus
 from beatweaver.errors import CheckpointError, ConfigError
+from beatweaver.losses import loss_terms, total_loss
 from beatweaver.model import Loom
-from beatweaver.train import _Run, _Schedule, look, loss_terms, total_loss, train_neural
+from beatweaver.train import _Run, _Schedule, train_neural
+from beatweaver.validation import generated, look
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
 LOSSES = ("rhythm", "both", "density", "notes", "colour")
@@ -101,12 +103,13 @@ def test_one_song_can_be_learnt_by_heart(one_song: Path, tmp_path: Path) -> None
     first, *_, last = losses(tmp_path)
     # Rows and cuts are drawn, so that they are learnt by heart or not at all.
     assert last[1] < 0.1 * first[1]
-    assert summary["steps"] == 40 and summary["best"]["metric"] == "f1"
+    assert summary["steps"] == 40 and summary["best"]["metric"] == "generated"
     model, _, facts = checkpoint.load(Path(summary["weights"]))
     corpus = Corpus(one_song, "train", model.config, shelf.training(**config))
     found = look(model, corpus, shelf.training(**config))
     assert found["f1"] > 0.95
-    assert facts["f1"] == pytest.approx(summary["best"]["value"])
+    assert facts["generated"] == pytest.approx(summary["best"]["value"])
+    assert generated(model, corpus, shelf.training(**config))["onset_f1"] > 0.95
     assert facts["step"] == summary["best"]["step"]
 
 
@@ -175,7 +178,7 @@ def test_every_kind_of_training_goes(
     summary = learn(processed, tmp_path, model, max_epochs=1, **changes)
     lines = told(tmp_path)
     assert summary["steps"] == 3 // changes.get("gradient_accumulation_steps", 1)
-    assert summary["best"]["metric"] == ("notes" if model.get("vocab_size") else "f1")
+    assert summary["best"]["metric"] == "generated"
     assert all(math.isfinite(value) for line in lines for value in line.values())
     loaded, _, facts = checkpoint.load(tmp_path / "best.safetensors")
     assert loaded.config == shelf.model(**model)
@@ -194,12 +197,65 @@ def test_what_a_run_leaves(processed: Path, tmp_path: Path) -> None:
     assert names == sorted(["best.safetensors", "config.json", "log.jsonl", "state.pt", "tensorboard", *steps])
     assert 1 <= len(steps) <= 3
     step, value = summary["best"]["step"], summary["best"]["value"]
-    assert steps[-1] == f"step-{step:06d}-f1-{value:.3f}.safetensors"
+    assert steps[-1] == f"step-{step:06d}-generated-{value:.3f}.safetensors"
     assert (tmp_path / steps[-1]).read_bytes() == (tmp_path / "best.safetensors").read_bytes()
     assert any(file.stat().st_size > 100 for file in (tmp_path / "tensorboard").glob("events.out.tfevents.*"))
     kept = json.loads((tmp_path / "config.json").read_text())
     assert kept["learning_rate"] == 0.01 and kept["encoder_dim"] == 16
     assert summary["weights"] == str(tmp_path / "best.safetensors")
+
+
+def test_without_generated_levels_slots_and_choices_judge(processed: Path, tmp_path: Path) -> None:
+    for name, model in (("f1", {}), ("notes", {"vocab_size": JOINT})):
+        summary = learn(processed, tmp_path / name, model, max_epochs=1, generated_levels=0)
+        assert summary["best"]["metric"] == name
+
+
+def test_frozen_parts_stay_as_they_began(processed: Path, tmp_path: Path) -> None:
+    first = learn(processed, tmp_path / "first", max_epochs=1)
+    start = Path(first["weights"])
+    before = checkpoint.load(start)[0].state_dict()
+    for frozen in (("encoder", "rhythm"), ("decoder",)):
+        out = tmp_path / "-".join(frozen)
+        second = train_neural(
+            processed,
+            out,
+            shelf.model(dropout=0.3),
+            shelf.training(frozen=frozen, ema_decay=0.0, learning_rate=0.01),
+            start=start,
+        )
+        after = checkpoint.load(Path(second["weights"]))[0].state_dict()
+        for part in ("encoder", "rhythm", "decoder"):
+            moved = [
+                name for name in after if name.startswith(f"{part}.") and not torch.equal(after[name], before[name])
+            ]
+            assert bool(moved) == (part not in frozen), part
+    with pytest.raises(ConfigError, match="all there is to learn"):
+        learn(processed, tmp_path / "none", {"vocab_size": JOINT}, frozen=("encoder", "decoder"))
+
+
+def test_a_run_begins_with_what_fits_of_another(processed: Path, tmp_path: Path) -> None:
+    start = Path(learn(processed, tmp_path / "planned", max_epochs=1)["weights"])
+    given = checkpoint.load(start)[0].state_dict()
+
+    def begun(out: Path, model: dict[str, Any]) -> tuple[str, dict[str, torch.Tensor]]:
+        """What was taken, and the first state."""
+        lines: list[dict[str, Any]] = []
+        config = shelf.training(max_epochs=1, learning_rate=1e-9, ema_decay=0.0)
+        summary = train_neural(processed, out, shelf.model(**model), config, start=start, progress=lines.append)
+        return lines[0]["taken"], checkpoint.load(Path(summary["weights"]))[0].state_dict()
+
+    taken, state = begun(tmp_path / "same", {})
+    assert taken == "encoder, rhythm, decoder"
+    for name, tensor in state.items():
+        torch.testing.assert_close(tensor, given[name], atol=1e-6, rtol=1e-5)
+    taken, state = begun(tmp_path / "joint", {"vocab_size": JOINT})
+    assert taken == "encoder"
+    for name in (name for name in state if not name.startswith("decoder.")):
+        torch.testing.assert_close(state[name], given[name], atol=1e-6, rtol=1e-5)
+    with pytest.raises(CheckpointError, match=r"hears in another shape \(encoder_dim 16 for 32\)"):
+        begun(tmp_path / "wide", {"encoder_dim": 32})
+    assert not (tmp_path / "wide").exists()
 
 
 def test_a_corpus_without_audio_teaches_notes(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ FLOORS = {
     -1: ["_native"],
     0: ["errors", "config", "files"],
     1: ["maps", "audio", "tokens"],
-    2: ["model", "data", "checkpoint", "demo"],
-    3: ["timing", "structure", "rhythm", "notes", "neural", "extras", "lighting", "polish", "judge"],
-    4: ["process", "train", "generate", "evaluate", "chart", "sources", "doctor"],
+    2: ["model", "data", "checkpoint", "losses", "demo"],
+    3: ["timing", "structure", "rhythm", "notes", "neural", "extras", "lighting", "measures", "polish", "judge"],
+    4: ["process", "validation", "train", "generate", "evaluate", "chart", "sources", "doctor"],
     5: ["console", "report", "cli", "serve"],
     6: ["__init__", "__main__"],
 }
@@ -33,7 +33,15 @@ SAME_FLOOR |= {("structure", "timing"), ("rhythm", "structure"), ("rhythm", "tim
 SAME_FLOOR |= {("notes", "structure"), ("notes", "timing")}
 # What is heard is shaped for the model that hears it; a checkpoint says which features it needs.
 SAME_FLOOR |= {("data", "model"), ("checkpoint", "model"), ("checkpoint", "data")}
-SAME_FLOOR |= {("neural", "notes"), ("neural", "rhythm"), ("neural", "structure")}
+SAME_FLOOR |= {
+    ("measures", "structure"),
+    ("losses", "model"),
+    ("losses", "data"),
+    ("train", "validation"),
+    ("neural", "notes"),
+    ("neural", "rhythm"),
+    ("neural", "structure"),
+}
 # The ruler lays itself on what is generated, and reads the splits of the corpus.
 SAME_FLOOR |= {("evaluate", "generate"), ("evaluate", "process")}
 # Packages that one module alone may import.

@@ -36,7 +36,7 @@ from beatweaver.data import (
 )
 from beatweaver.errors import ConfigError, StoreError
 from beatweaver.model import BEGIN, STATISTICS, NoteSteps
-from beatweaver.tokens import MIRROR, STATES
+from beatweaver.tokens import MIRROR, STATES, joint_vocabulary
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -478,7 +478,7 @@ def test_a_corpus_without_any_audio_can_be_learnt_from(processed: Path, load: Lo
 
 def test_joint_steps_are_tokens_and_the_ones_that_follow(processed: Path) -> None:
     corpus = Corpus(processed, "train", shelf.model(vocab_size=JOINT), shelf.training(notes_per_level=4096))
-    vocab = _native.Vocab(b'{"content": "notes", "divisions": 48}')
+    vocab = joint_vocabulary()
     batch = corpus.batch([], corpus.silent, [0], augment=False)
     assert batch.silent is not None
     for row in range(2):
@@ -490,3 +490,42 @@ def test_joint_steps_are_tokens_and_the_ones_that_follow(processed: Path) -> Non
         np.testing.assert_allclose(np.array(steps["slot"]), np.round(beats[:-1] * 12), atol=1e-6)
         played = {tuple(pair) for pair in vocab.decode(tokens, bpm=120.0).notes()["beat"].reshape(-1, 1).tolist()}
         assert len(played) > 16
+
+
+def test_tokens_in_a_mirror_are_the_notes_in_a_mirror(processed: Path) -> None:
+    corpus = Corpus(processed, "train", shelf.model(vocab_size=JOINT), shelf.training())
+    vocab = joint_vocabulary()
+
+    def played(tokens: Any) -> list[tuple[float, int, int, int, int]]:
+        notes = vocab.decode(tokens.astype(np.uint16), bpm=120.0).notes()
+        return sorted(zip(*(notes[name].tolist() for name in ("beat", "color", "x", "y", "cut")), strict=True))
+
+    cuts = (0, 1, 3, 2, 5, 4, 7, 6, 8)
+    assert len(corpus.levels) > 1
+    for level in corpus.levels:
+        turned = level.mirrored()
+        np.testing.assert_array_equal(turned.mirrored().tokens, level.tokens)
+        want = sorted((beat, 1 - hand, 3 - x, y, cuts[cut]) for beat, hand, x, y, cut in played(level.tokens))
+        assert played(turned.tokens) == want
+        grammar = _native.Grammar(vocab, batch=1)
+        mask = np.zeros((1, vocab.size), dtype=bool)
+        for token in turned.tokens.astype(np.uint16):
+            grammar.mask(mask)
+            assert mask[0, token]
+            grammar.push(np.array([token]))
+
+
+def test_half_of_the_tokens_learnt_are_in_a_mirror(processed: Path) -> None:
+    for mirror in (True, False):
+        train = shelf.training(mirror=mirror, notes_per_level=4096)
+        corpus = Corpus(processed, "train", shelf.model(vocab_size=JOINT), train)
+        level = corpus.songs[corpus.silent[0]].levels[0]
+        turned = 0
+        for seed in range(12):
+            batch = corpus.batch([], corpus.silent[:1], [seed], augment=True)
+            assert batch.silent is not None
+            target = np.array(_row(batch.silent, 0)["target"])
+            plain, other = level.tokens[1:], level.mirrored().tokens[1:]
+            assert np.array_equal(target, plain) or np.array_equal(target, other)
+            turned += not np.array_equal(target, plain)
+        assert 0 < turned < 12 if mirror else turned == 0

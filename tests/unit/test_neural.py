@@ -50,7 +50,7 @@ def heard(model: Loom, *, seconds: float = 24.0, bpm: float = 128.0) -> Listener
     sound, _ = stages.song(stages.grid(bpm=bpm), seconds)
     rng = np.random.default_rng(1)
     samples = (0.1 * rng.standard_normal(int(seconds * AUDIO.sample_rate_hz))).astype(np.float32)
-    return Listener(model, AUDIO, samples, sound)
+    return Listener.hearing(model, AUDIO, samples, sound)
 
 
 def part(
@@ -237,7 +237,7 @@ def test_positions_by_index_work_as_well() -> None:
 def test_silence_and_nothing_to_place() -> None:
     model = tiny()
     sound, _ = stages.song(stages.grid(), 10.0)
-    listener = Listener(model, AUDIO, np.zeros(220_500, dtype=np.float32), sound)
+    listener = Listener.hearing(model, AUDIO, np.zeros(220_500, dtype=np.float32), sound)
     onset, both = listener.odds("Expert", 0.1)
     assert np.isfinite(onset).all()
     assert np.isfinite(both).all()
@@ -266,7 +266,7 @@ def test_the_model_hears_the_slots_that_training_stored() -> None:
     seen: list[torch.Tensor] = []
     model = tiny()
     model.encoder.into.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
-    Listener(model, AUDIO, samples, sound)
+    Listener.hearing(model, AUDIO, samples, sound)
     slots = min(len(wanted), len(sound.flux))
     expected = data.levelled(wanted[:slots].astype(np.float32), AUDIO.n_mels)
     assert np.allclose(seen[0][0, :slots].numpy(), expected, atol=1e-5)
