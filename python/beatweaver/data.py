@@ -7,6 +7,7 @@ through the epochs and has the next batch ready while the model works on this on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
 import threading
@@ -231,6 +232,9 @@ class Corpus:
         """
         self.model, self.train = model, train
         rows, settings = index_of(data)
+        told = b"" if filters is None else filters.canonical()
+        self.digest = hashlib.sha256((data / "index.parquet").read_bytes() + told).hexdigest()
+        """Of all levels there are, and of what is taken of them."""
         self.audio = build(AudioConfig, settings)
         self.mels = self.audio.n_mels
         self.width = feature_width(model, self.audio)

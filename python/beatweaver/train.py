@@ -318,7 +318,9 @@ class _Run:
     def _identity(self) -> str:
         free = {"minutes", "device", "max_epochs", "save_every", "evaluate_every", "early_stopping_patience"}
         kept = {name: value for name, value in _fields(self.config).items() if name not in free}
-        return json.dumps([self.model.config.canonical().decode(), kept], sort_keys=True)
+        return json.dumps(
+            [self.model.config.canonical().decode(), kept, self.learnt.digest, self.world], sort_keys=True
+        )
 
     def go(self, began: float) -> dict[str, Any]:
         """Trains until the steps, the time or the patience are over."""
@@ -535,7 +537,8 @@ class _Run:
         state = checkpoint.load_state(path)
         if state.get("identity") != self._identity():
             raise ConfigError(
-                f"{path}: a run of other settings is here; name another --out, or remove it", path=str(path)
+                f"{path}: a run of other settings, data or processes is here; name another --out, or remove it",
+                path=str(path),
             )
         try:
             self.model.load_state_dict(state["model"])

@@ -306,7 +306,7 @@ def test_a_run_that_was_interrupted_goes_on_exactly(processed: Path, tmp_path: P
     assert (broken / "state.pt").read_bytes() == before
 
 
-def test_a_state_of_other_settings_is_refused(processed: Path, tmp_path: Path) -> None:
+def test_a_state_of_other_settings_is_refused(processed: Path, one_song: Path, tmp_path: Path) -> None:
     learn(processed, tmp_path, max_epochs=1)
     kept = (tmp_path / "state.pt").read_bytes()
     others: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -314,9 +314,15 @@ def test_a_state_of_other_settings_is_refused(processed: Path, tmp_path: Path) -
         ({"dropout": 0.5}, {}),
         ({"decoder_layers": 2}, {}),
     ]
+    refused = "a run of other settings, data or processes is here; name another --out, or remove it"
     for model, changes in others:
-        with pytest.raises(ConfigError, match=r"a run of other settings is here; name another --out, or remove it"):
+        with pytest.raises(ConfigError, match=refused):
             learn(processed, tmp_path, model, max_epochs=1, **changes)
+    with pytest.raises(ConfigError, match=refused):
+        learn(one_song, tmp_path, max_epochs=1)
+    config, filters = shelf.training(max_epochs=1), ProcessConfig(min_difficulty="Normal")
+    with pytest.raises(ConfigError, match=refused):
+        train_neural(processed, tmp_path, shelf.model(), config, filters=filters)
     # How long, where and how often is free.
     assert learn(processed, tmp_path, max_epochs=2, save_every=7)["steps"] == 6
     state = checkpoint.load_state(tmp_path / "state.pt")
