@@ -6,6 +6,7 @@ import io
 import random
 import wave
 import zipfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,12 @@ def level(seed: int, name: str = "ExpertPlus", *, beats: int = 64, bpm: float = 
     return _native.Difficulty.from_arrays(name=name, bpm=bpm, **columns)
 
 
-@cache
-def sound(seed: int = 0, *, seconds: float = 37.0, bpm: float = 120.0, rate_hz: int = 8000) -> bytes:
-    """A wav file with a click on each half beat from the fourth beat on, and a little noise, drawn by `seed`."""
+def clicks(seed: int, at_s: Iterable[float], seconds: float, *, rate_hz: int = 8000) -> bytes:
+    """A wav file with a click at each of these times, and a little noise, drawn by `seed`."""
     draw = np.random.default_rng(seed)
     samples = 0.01 * draw.standard_normal(int(seconds * rate_hz))
-    for half in range(8, int(seconds * bpm / 30)):
-        begin = int(half * 30 / bpm * rate_hz)
+    for time_s in at_s:
+        begin = int(time_s * rate_hz)
         click = 0.5 * draw.standard_normal(400) * np.exp(-np.arange(400) / 60)
         samples[begin : begin + 400] += click[: len(samples) - begin]
     file = io.BytesIO()
@@ -49,6 +49,12 @@ def sound(seed: int = 0, *, seconds: float = 37.0, bpm: float = 120.0, rate_hz: 
         writer.setframerate(rate_hz)
         writer.writeframes((np.clip(samples, -1, 1) * 127 + 128).astype(np.uint8).tobytes())
     return file.getvalue()
+
+
+@cache
+def sound(seed: int = 0, *, seconds: float = 37.0, bpm: float = 120.0, rate_hz: int = 8000) -> bytes:
+    """Clicks on each half beat from the fourth beat on."""
+    return clicks(seed, [half * 30 / bpm for half in range(8, int(seconds * bpm / 30))], seconds, rate_hz=rate_hz)
 
 
 def save(path: Path, seed: int, *, levels: list[Any] | None = None, bpm: float = 120.0, **info: Any) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import wave
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig
 from beatweaver.process import process
 
 BPM = 120.0
-RATE_HZ = 8000
 MODEL: dict[str, Any] = {
     "conv_blocks": 2,
     "encoder_layers": 1,
@@ -65,23 +62,6 @@ def level(seed: int, name: str, beats: int) -> tuple[Any, list[float]]:
     return corpora.level(seed, name, bpm=BPM, notes=notes), onsets
 
 
-def sound(seed: int, onsets: list[float], beats: int) -> bytes:
-    """A wav file with a click on each onset."""
-    draw = np.random.default_rng(seed)
-    samples = 0.01 * draw.standard_normal(int(beats * 60 / BPM * RATE_HZ))
-    for beat in onsets:
-        begin = int(beat * 60 / BPM * RATE_HZ)
-        click = 0.5 * draw.standard_normal(400) * np.exp(-np.arange(400) / 60)
-        samples[begin : begin + 400] += click[: len(samples) - begin]
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(1)
-        writer.setframerate(RATE_HZ)
-        writer.writeframes((np.clip(samples, -1, 1) * 127 + 128).astype(np.uint8).tobytes())
-    return file.getvalue()
-
-
 def fill(raw: Path, seeds: Iterable[int]) -> None:
     """Five songs to learn from, one of them official, two without audio, one to validate and one to test with.
 
@@ -94,7 +74,8 @@ def fill(raw: Path, seeds: Iterable[int]) -> None:
         levels = [level(seed, "ExpertPlus", beats)]
         if seed % 2:
             levels.append(level(seed, "Easy", beats))
-        heard = sound(seed, levels[0][1], beats) if seed not in (5, 6) else b"OggS not really"
+        clicks = [beat * 60 / BPM for beat in levels[0][1]]
+        heard = corpora.clicks(seed, clicks, beats * 60 / BPM) if seed not in (5, 6) else b"OggS not really"
         mapper = "Beat Games" if seed == 1 else "tests"
         corpora.save(raw / name, seed, levels=[made for made, _ in levels], audio=heard, mapper=mapper)
         manifest.append({"file": f"raw/{name}", "split": {7: "val", 8: "test"}.get(seed, "train")})

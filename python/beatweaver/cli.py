@@ -5,6 +5,7 @@ Each command imports its module inside the function, so that `--help` stays quic
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -373,7 +374,9 @@ def train(
     document = work(
         data, run, settings, engine=engine, start=start, progress=lambda line: report.training(output, line)
     )
-    output.result(document, lambda: report.trained(output, document), one_line=True)
+    # Under `torchrun` the first process speaks for all.
+    if os.environ.get("RANK", "0") == "0":
+        output.result(document, lambda: report.trained(output, document), one_line=True)
     return ExitCode.OK
 
 

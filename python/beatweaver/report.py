@@ -358,7 +358,7 @@ def training(output: Output, line: Mapping[str, Any]) -> None:
     """Show a line of a run's log."""
     seen = {name.removeprefix("val_"): value for name, value in line.items() if name.startswith("val_")}
     if seen:
-        what = "  ".join(f"{name} {seen[name]:.3f}" for name in ("f1", "rhythm", "notes") if name in seen)
+        what = "  ".join(f"{name} {seen[name]:.3f}" for name in ("generated", "f1", "rhythm", "notes") if name in seen)
         output.event(line, f"step {line['step']}: on validation songs {what}")
         return
     if "taken" in line:
