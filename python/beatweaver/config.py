@@ -345,6 +345,8 @@ class TrainConfig(Config):
     """Weight of the rhythm of Easy, Normal and Hard beside that of Expert and Expert+."""
     onset_share_min: float = 0.5
     """Levels whose notes lie on audible onsets less often than this teach notes, not rhythm."""
+    parity_breaks_max: float = 1.0
+    """Levels that break parity in a larger share of their swings are not learnt; 0.05 keeps half of people's."""
     statistics_dropout: float = 0.15
     """Chance that a statistic of a level is hidden, and again that all are."""
     mirror: bool = True
@@ -385,7 +387,14 @@ class TrainConfig(Config):
         _within("notes_per_level", self.notes_per_level, 16, 65_536)
         _within("learning_rate", self.learning_rate, 1e-9, 10)
         _within("gradient_clip_norm", self.gradient_clip_norm, 1e-6, math.inf)
-        for field in ("ema_decay", "label_smoothing", "official_ratio", "statistics_dropout", "onset_share_min"):
+        for field in (
+            "ema_decay",
+            "label_smoothing",
+            "official_ratio",
+            "statistics_dropout",
+            "onset_share_min",
+            "parity_breaks_max",
+        ):
             _within(field, getattr(self, field), 0, 1)
         _within("jitter_slots", self.jitter_slots, 0, 0.5)
         _within("training_seed", self.training_seed, 0, 2**63 - 1)

@@ -203,6 +203,12 @@ def _of_notes(notes: Mapping[str, NDArray[Any]]) -> tuple[I64, I64, I64]:
     return slot[rows], hand[rows], (x[rows] * 3 + y[rows]) * 9 + cut[rows]
 
 
+def _parity_breaks(level: _native.Difficulty) -> float:
+    """Share of the swings that break parity, as `check` sees it."""
+    flow = _native.play_facts(level)["wrist_flow"]
+    return float((flow == 2).mean()) if len(flow) else 0.0
+
+
 class Corpus:
     """The levels of one split of a folder that `process` made."""
 
@@ -266,10 +272,13 @@ class Corpus:
         slots: dict[str, int] = {}
         stored: dict[str, bool] = {}
         official: set[str] = set()
-        for row, notes, tokens, token_slot in level_notes(data, rows, joint=not self.model.planned):
-            slot, hand, state = _of_notes(notes)
+        for row, played, tokens, token_slot in level_notes(data, rows, joint=not self.model.planned):
+            slot, hand, state = _of_notes(played.notes())
             if len(slot) < 16:
                 self.left_out["few-notes"] += 1
+                continue
+            if self.train.parity_breaks_max < 1.0 and _parity_breaks(played) > self.train.parity_breaks_max:
+                self.left_out["parity-breaks"] += 1
                 continue
             song = row["slots_key"]
             if song not in stored:
@@ -446,8 +455,8 @@ def _weight(row: Mapping[str, Any]) -> float:
 
 def level_notes(
     data: Path, rows: Sequence[dict[str, Any]], *, joint: bool
-) -> Iterator[tuple[dict[str, Any], Mapping[str, NDArray[Any]], I64, I64]]:
-    """Rows with their notes, and for joint decoding tokens with their slots."""
+) -> Iterator[tuple[dict[str, Any], _native.Difficulty, I64, I64]]:
+    """Rows with their levels, and for joint decoding tokens with their slots."""
     from safetensors import safe_open
 
     full, plain = _native.Vocab(_FULL), joint_vocabulary()
@@ -465,11 +474,11 @@ def level_notes(
             own = np.ascontiguousarray(tokens[offsets[row["row"]] : offsets[row["row"] + 1]])
             level = full.decode(own, bpm=row["bpm"])
             if not joint:
-                yield row, level.notes(), none, none
+                yield row, level, none, none
                 continue
             written = plain.encode(level)["tokens"]
             slot = np.round(plain.beats(written) * SLOTS_PER_BEAT).astype(np.int64)
-            yield row, level.notes(), written.astype(np.int64), slot
+            yield row, level, written.astype(np.int64), slot
 
 
 # ---- changes that keep the labels true ------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,7 +86,7 @@ def _train_classic(data: Path, out: Path) -> dict[str, Any]:
         for row in index_of(data)[0]
         if row["split"] == "train" and row["category"] == "vanilla" and not row["filter"] and row["row"] >= 0
     ]
-    table = notes.fit((row["difficulty"], played) for row, played, *_ in level_notes(data, rows, joint=False))
+    table = notes.fit((row["difficulty"], played.notes()) for row, played, *_ in level_notes(data, rows, joint=False))
     if not len(table.keys):
         raise ConfigError(f"{data}: found no level to learn from, expected vanilla levels of the training split")
     out.mkdir(parents=True, exist_ok=True)
@@ -195,7 +196,8 @@ def train_neural(
     with _joined(device) as (rank, world):
         torch.manual_seed(config.training_seed)
         learnt = Corpus(data, "train", model_config, config, filters)
-        held = Corpus(data, "val", model_config, config, filters)
+        # Whatever is learnt from, all that people make is what it is held against.
+        held = Corpus(data, "val", model_config, replace(config, parity_breaks_max=1.0), filters)
         model = Loom(model_config, learnt.width)
         mean, scale = learnt.scales()
         model.feature_mean.copy_(torch.from_numpy(mean))

@@ -476,6 +476,22 @@ def test_a_corpus_without_any_audio_can_be_learnt_from(processed: Path, load: Lo
     assert (batch.silent.target >= 0).any(dim=1).all()
 
 
+def test_levels_that_break_parity_too_often_are_left_out(processed: Path) -> None:
+    every = Corpus(processed, "train", shelf.model(), shelf.training())
+    share = {}
+    for pack in (processed.parent / "raw").glob("*.zip"):
+        song = _native.load_song(pack)
+        for level in song.difficulties:
+            flow = _native.play_facts(level)["wrist_flow"]
+            share[f"{pack.name}/{level.name}"] = float((flow == 2).mean())
+    names = {level.name: share[f"{level.name.split('/')[0]}/{level.difficulty}"] for level in every.levels}
+    middle = float(np.median(list(names.values())))
+    assert 0 < middle < 1
+    some = Corpus(processed, "train", shelf.model(), shelf.training(parity_breaks_max=middle))
+    assert {level.name for level in some.levels} == {name for name, value in names.items() if value <= middle}
+    assert some.left_out["parity-breaks"] == len(every.levels) - len(some.levels) > 0
+
+
 def test_joint_steps_are_tokens_and_the_ones_that_follow(processed: Path) -> None:
     corpus = Corpus(processed, "train", shelf.model(vocab_size=JOINT), shelf.training(notes_per_level=4096))
     vocab = joint_vocabulary()
