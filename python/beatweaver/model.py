@@ -230,7 +230,7 @@ class ConvBlock(nn.Module):
     def __init__(self, dim: int, reach: int, dropout: float) -> None:
         super().__init__()
         self.reach = reach
-        self.tap = nn.Parameter(torch.randn(self.taps, dim) / self.taps)
+        self.tap = nn.Parameter(torch.empty(self.taps, dim))
         self.norm = Norm(dim)
         self.up = nn.Linear(dim, 2 * dim)
         self.down = nn.Linear(2 * dim, dim)
@@ -276,7 +276,7 @@ class AudioEncoder(nn.Module):
         dim = config.encoder_dim
         self.stride = config.encoder_stride
         self.into = nn.Linear(features, dim)
-        self.place = nn.Embedding(SLOTS_PER_BEAT, dim)
+        self.place = _embedding(SLOTS_PER_BEAT, dim)
         self.convolutions = nn.ModuleList(
             ConvBlock(dim, _DILATIONS[i % len(_DILATIONS)], config.dropout) for i in range(config.conv_blocks)
         )
@@ -413,15 +413,15 @@ class NoteDecoder(nn.Module):
         super().__init__()
         dim = config.decoder_dim
         self.config = config
-        self.token = nn.Embedding(config.vocab_size, dim)
+        self.token = _embedding(config.vocab_size, dim)
         if config.planned:
-            self.hand = nn.Embedding(4 * (STATES + 1), dim)
-            self.kind = nn.Embedding(3, dim)
+            self.hand = _embedding(4 * (STATES + 1), dim)
+            self.kind = _embedding(3, dim)
             self.gap = nn.Sequential(nn.Linear(GAPS, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.place = nn.Embedding(SLOTS_PER_BEAT, dim)
+        self.place = _embedding(SLOTS_PER_BEAT, dim)
         self.hear = nn.Linear(config.encoder_dim, dim, bias=False)
         self.level = nn.Linear(CONDITIONS, dim)
-        self.statistic = nn.Embedding(len(STATISTICS) * (BUCKETS + 1), dim)
+        self.statistic = _embedding(len(STATISTICS) * (BUCKETS + 1), dim)
         heads = config.decoder_heads
         self.blocks = nn.ModuleList(
             Block(
@@ -547,11 +547,21 @@ class Loom(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
+def _embedding(rows: int, dim: int) -> nn.Embedding:
+    """Rows yet to be drawn."""
+    return nn.Embedding(rows, dim, _weight=torch.empty(rows, dim))
+
+
 def _begin(module: nn.Module) -> None:
+    """Draws the first weights; none for a shape without memory, where torch would import its compiler to draw them."""
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02 if isinstance(module, nn.Embedding) else module.weight.shape[1] ** -0.5)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+    if isinstance(module, ConvBlock):
+        nn.init.normal_(module.tap, std=1.0 / module.taps)
     # Blocks begin as nothing but their input: deep stacks start calm.
     if isinstance(module, ConvBlock | SwiGLU):
         nn.init.zeros_(module.down.weight)
