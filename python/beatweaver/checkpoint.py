@@ -67,7 +67,7 @@ def save(model: Loom, path: Path, audio: AudioConfig, facts: Mapping[str, Any], 
     write_atomic(path, to_bytes(kept, metadata=metadata))
 
 
-def load(path: Path, *, device: str = "cpu") -> tuple[Loom, AudioConfig, dict[str, Any]]:
+def load(path: Path) -> tuple[Loom, AudioConfig, dict[str, Any]]:
     """A model, the settings of its features, and the facts that were saved with it.
 
     Raises:
@@ -113,7 +113,7 @@ def load(path: Path, *, device: str = "cpu") -> tuple[Loom, AudioConfig, dict[st
             raise _refused(path, f"infinite numbers in {name}", "finite ones")
     own = {name: tensor.to(wanted[name].dtype, copy=True) for name, tensor in tensors.items()}
     model.load_state_dict(own, assign=True)
-    return model.to(device).eval(), audio, facts
+    return model.eval(), audio, facts
 
 
 def _told(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:

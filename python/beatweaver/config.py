@@ -294,6 +294,7 @@ class ModelConfig(Config):
             _within(f"{side}_ff_dim", getattr(self, f"{side}_ff_dim"), 8, 65_536)
             if dim % (2 * heads):
                 _refuse(f"{side}_dim", dim, f"a multiple of twice the {heads} heads")
+            _within("kv_groups", self.kv_groups, 1, heads)
             if heads % self.kv_groups:
                 _refuse("kv_groups", self.kv_groups, f"a divisor of the {heads} heads of the {side}")
         _within("dropout", self.dropout, 0, 0.9)

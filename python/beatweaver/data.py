@@ -32,6 +32,7 @@ from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES, joint_vocabulary, 
 __all__ = [
     "ALIKE",
     "BLOCK_SLOTS",
+    "FILTERS",
     "Batch",
     "Corpus",
     "Level",
@@ -57,6 +58,8 @@ ALIKE: Final = 3
 LONGEST_GAP_S: Final = 4.0
 _FULL: Final = b'{"content": "full", "divisions": 48}'
 _HARD: Final = ("Expert", "ExpertPlus")
+FILTERS: Final = ("min_difficulty", "characteristics", "min_bpm", "max_bpm")
+"""Settings of `process` by which levels are taken again."""
 _OFFICIAL: Final = ("beat games", "hyperbolic magnetism")
 """Mappers, in small letters, whose maps came with the game: all that an index tells of where a map is from."""
 
@@ -236,7 +239,7 @@ class Corpus:
             ConfigError: no such folder, features of other settings than a model can hear, or no level at all.
             OSError: the file system refused.
         """
-        self.model, self.train = model, train
+        self.model, self.train, self.filters = model, train, filters
         rows, settings = index_of(data)
         told = b"" if filters is None else filters.canonical()
         self.digest = hashlib.sha256((data / "index.parquet").read_bytes() + told).hexdigest()
@@ -261,6 +264,12 @@ class Corpus:
             else:
                 kept.append(row)
         self.songs = self._songs(data, kept)
+        if self.left_out["no-slots"] and not any(song.key for song in self.songs):
+            raise ConfigError(
+                f"{data}: found none of the songs' features that the index names, expected them in slots/; "
+                "copy that folder too, or run `beatweaver process` again",
+                path=str(data),
+            )
         if not any(song.levels for song in self.songs):
             raise ConfigError(f"{data}: found no level of split {split!r} to use (left out: {dict(self.left_out)})")
         self.heard = [i for i, song in enumerate(self.songs) if song.key]
@@ -280,10 +289,12 @@ class Corpus:
             if self.train.parity_breaks_max < 1.0 and _parity_breaks(played) > self.train.parity_breaks_max:
                 self.left_out["parity-breaks"] += 1
                 continue
-            song = row["slots_key"]
-            if song not in stored:
-                stored[song] = bool(song) and self.store.get(song) is not None
-            song = song if stored[song] else ""
+            song = row["slots_key"] or ""
+            if song and song not in stored:
+                stored[song] = self.store.get(song) is not None
+            if song and not stored[song]:
+                self.left_out["no-slots"] += 1
+                continue
             key = song or f"silent:{row['song']}"
             if str(row["mapper"]).casefold() in _OFFICIAL:
                 official.add(key)
@@ -322,7 +333,7 @@ class Corpus:
 
     def features(self, song: int, start: int = 0) -> F32:
         """Levelled features of a song from slot `start` on: (S, F), S a multiple of BLOCK_SLOTS."""
-        slots = min(self.songs[song].slots - start, self.model.max_audio_len)
+        slots = min(self.songs[song].slots - start, self.model.max_audio_len // BLOCK_SLOTS * BLOCK_SLOTS)
         out = np.zeros((1, -(-slots // BLOCK_SLOTS) * BLOCK_SLOTS, self.width), dtype=np.float32)
         self.store.gather(
             [self.songs[song].key],
@@ -418,7 +429,7 @@ def index_of(data: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows of the index of a folder that `process` made, and the settings it was made with.
 
     Raises:
-        ConfigError: no such folder.
+        ConfigError: no such folder, or its index is damaged.
     """
     import pyarrow.parquet as pq
 
@@ -427,7 +438,12 @@ def index_of(data: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         raise ConfigError(
             f"{data}: found no index.parquet, expected a folder made by `beatweaver process`", path=str(data)
         )
-    table = pq.read_table(index)
+    try:
+        table = pq.read_table(index)
+    except ValueError as error:  # pyarrow's own are such
+        raise ConfigError(
+            f"{index}: damaged: {str(error).splitlines()[0]}; run `beatweaver process` again", path=str(index)
+        ) from None
     settings = json.loads((table.schema.metadata or {}).get(b"beatweaver.config", b"{}"))
     return table.to_pylist(), settings
 
@@ -457,7 +473,7 @@ def level_notes(
     data: Path, rows: Sequence[dict[str, Any]], *, joint: bool
 ) -> Iterator[tuple[dict[str, Any], _native.Difficulty, I64, I64]]:
     """Rows with their levels, and for joint decoding tokens with their slots."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     full, plain = _native.Vocab(_FULL), joint_vocabulary()
     by_shard: dict[int, list[dict[str, Any]]] = {}
@@ -468,8 +484,13 @@ def level_notes(
     for shard, members in sorted(by_shard.items()):
         if shard not in names:
             raise ConfigError(f"{data}: shard {shard} of the tokens is missing; run `beatweaver process` again")
-        with safe_open(names[shard], framework="numpy") as file:
-            tokens, offsets = file.get_tensor("tokens"), file.get_tensor("offsets")
+        try:
+            with safe_open(names[shard], framework="numpy") as file:
+                tokens, offsets = file.get_tensor("tokens"), file.get_tensor("offsets")
+        except SafetensorError as error:
+            raise ConfigError(
+                f"{names[shard]}: damaged: {error}; run `beatweaver process` again", path=str(names[shard])
+            ) from None
         for row in members:
             own = np.ascontiguousarray(tokens[offsets[row["row"]] : offsets[row["row"] + 1]])
             level = full.decode(own, bpm=row["bpm"])
@@ -720,7 +741,15 @@ class Loader:
     @staticmethod
     def steps_per_epoch(corpus: Corpus, train: TrainConfig, world: int = 1) -> int:
         """Batches of an epoch, for each rank."""
-        return max(-(-max(len(corpus.heard), 1) // (train.batch_size * world)), 1)
+        if not corpus.heard:
+            return -(-len(corpus.silent) // Loader._silent(corpus, train, world))
+        return -(-len(corpus.heard) // (train.batch_size * world))
+
+    @staticmethod
+    def _silent(corpus: Corpus, train: TrainConfig, world: int) -> int:
+        """Levels without audio in a batch of all ranks: none twice."""
+        wanted = max(train.silent_levels, int(not corpus.heard)) * train.batch_size * world
+        return min(wanted, len(corpus.silent))
 
     def plan(self, number: int) -> tuple[list[int], list[int], list[int]]:
         """Songs, songs without audio, and seed of batch `number`, counted from 0 over all epochs."""
@@ -732,8 +761,10 @@ class Loader:
         whole = order[index]
         own = whole[self.rank :: self.world]
         silent = corpus.silent
-        wanted = train.silent_levels * max(len(whole), 1) if corpus.heard else train.batch_size * self.world * 4
-        drawn = [int(i) for i in rng.permutation(np.tile(silent, -(-wanted * per_epoch // max(len(silent), 1))))]
+        wanted = self._silent(corpus, train, self.world)
+        # In rounds, so that none comes twice before all came once.
+        rounds = -(-wanted * per_epoch // max(len(silent), 1))
+        drawn = [int(i) for _ in range(rounds) for i in rng.permutation(silent)]
         mine = drawn[index * wanted : (index + 1) * wanted][self.rank :: self.world]
         return own, mine, [train.training_seed, epoch, index]
 

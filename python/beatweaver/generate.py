@@ -437,6 +437,15 @@ def _engine(
     from beatweaver import checkpoint, neural
 
     model, audio, facts = checkpoint.shipped() if weights is None else checkpoint.load(weights)
+    rate_hz = timing.TimingConfig().sample_rate_hz
+    if audio.sample_rate_hz != rate_hz:
+        raise ConfigError(
+            f"sample_rate_hz: found weights that hear at {audio.sample_rate_hz} Hz, expected {rate_hz}; train on maps "
+            f"processed at {rate_hz} Hz",
+            where="sample_rate_hz",
+            found=str(audio.sample_rate_hz),
+            expected=str(rate_hz),
+        )
     listener = neural.Listener.hearing(model, audio, samples, sound)
     # A model that writes tokens has no rhythm of its own: the plan and the number of onsets are the classic ones then.
     odds = listener.odds if model.config.planned else rhythm.classic_odds(sound)

@@ -119,4 +119,4 @@ def loss_weights(config: TrainConfig) -> dict[str, float]:
 def total_loss(terms: Terms, config: TrainConfig) -> Tensor:
     """The loss that is minimised, its terms each over their own count."""
     parts = [loss_weights(config)[name] * total / count.clamp(min=1e-6) for name, (total, count) in terms.items()]
-    return torch.stack(parts).sum()
+    return torch.stack(parts).sum() if parts else torch.zeros(())

@@ -492,7 +492,7 @@ def _style(level: Played) -> dict[str, float | None]:
     apart = []
     last: dict[int, int] = {}
     for x, hand, slot, following in zip(
-        level.x.tolist(), level.hand.tolist(), level.slot.tolist(), [*level.slot[1:].tolist(), -1], strict=True
+        level.x.tolist(), level.hand.tolist(), level.slot.tolist(), [*level.slot[1:].tolist(), -1], strict=False
     ):
         last[hand] = x
         if slot != following and len(last) == 2:

@@ -200,6 +200,7 @@ class Block(nn.Module):
         mask: Tensor | None,
         *,
         beside: tuple[Tensor, Tensor, Tensor] | None = None,
+        beside_angles: Turn | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
         """One block; `cache` holds the steps before `x` and takes up those of `x`.
@@ -209,6 +210,7 @@ class Block(nn.Module):
             angles: of the steps' places.
             mask: True where a step (T) may look (all steps so far).
             beside: keys, values and mask of the cross-attention.
+            beside_angles: of the steps' places among those keys.
             cache: of `attention`.
         """
         inner = self.norm(x)
@@ -217,7 +219,7 @@ class Block(nn.Module):
             key, value = cache.extend(key, value)
         x = x + self.dropout(self.attention(inner, angles, key, value, mask))
         if self.cross is not None and self.cross_norm is not None and beside is not None:
-            x = x + self.dropout(self.cross(self.cross_norm(x), angles, *beside))
+            x = x + self.dropout(self.cross(self.cross_norm(x), beside_angles, *beside))
         fed: Tensor = self.dropout(self.feed(self.feed_norm(x)))
         return x + fed
 
@@ -312,10 +314,12 @@ class AudioEncoder(nn.Module):
         at = torch.arange(s, device=audio.device)
         inside = (at[None] < length[:, None])[..., None]
         x = self.dropout(self.into(audio)) + self.place(at % SLOTS_PER_BEAT)
-        for number, block in enumerate(self.convolutions):
+        middle = len(self.convolutions) // 2
+        for block in self.convolutions[: middle + 1]:
             x = block(x, inside)
-            if number == len(self.convolutions) // 2:
-                x = x + self.alike(_elsewhere(x * inside, alike))
+        x = x + self.alike(_elsewhere(x * inside, alike))
+        for block in self.convolutions[middle + 1 :]:
+            x = block(x, inside)
         # Attention over strides of slots (a beat each): a song is some hundreds of them.
         steps = (x * inside).view(a, s // self.stride, self.stride, -1).mean(dim=2)
         step_mask = inside.view(a, s // self.stride, self.stride).any(dim=2)
@@ -504,10 +508,13 @@ class NoteDecoder(nn.Module):
         ahead = step[before:, None] - step[None, :]
         mask = ((ahead >= 0) & (ahead < self.config.max_seq_len))[None, None]
         angles = self._angles(position)
+        of_beats = angles if position is beat else self._angles(beat)
         if angles is None:
             x = x + sinusoid(position, x.shape[-1])
         for number, block in enumerate(self.blocks):
-            x = block(x, angles, mask, beside=(*sounds[number], near), cache=None if caches is None else caches[number])
+            beside = (*sounds[number], near)
+            cache = None if caches is None else caches[number]
+            x = block(x, angles, mask, beside=beside, beside_angles=of_beats, cache=cache)
         logits: Tensor = self.out(self.norm(x))
         return logits
 

@@ -51,6 +51,8 @@ _JUMPS: Final = 0.75
 """Weight of states two columns or more away from the hand's last one. All four tuned on val."""
 _TEMPERATURE: Final = 1.0
 """Of places, where 1 is asked for; tuned on val."""
+_LEFT_OUT: Final = 10.0
+"""Nats that a note left out costs a beam: else the shorter level would win."""
 _STYLES_NEAR: Final = 12
 """Human levels of like density among which the style of a level is drawn."""
 
@@ -84,7 +86,7 @@ class Listener:
         with torch.inference_mode():
             self.heard: Heard = model.hear(
                 torch.from_numpy(whole)[None],
-                torch.tensor([len(whole)]),  # as in training, where the last block is filled up with silence
+                torch.tensor([len(whole)]),  # as in training, where the last block is filled up with zeros
                 torch.from_numpy(alike_blocks(whole, mels))[None],
             )
 
@@ -123,6 +125,8 @@ class Part:
     rng: np.random.Generator
     style: F64
     """Statistics asked for, NaN where any will do: (8,)."""
+    density: float | None = None
+    """Onsets a slot that are asked for; those of the rhythm, from its first to its last, unless given."""
     beat: list[float] = field(default_factory=list)
     hand: list[int] = field(default_factory=list)
     chosen: list[int] = field(default_factory=list)
@@ -131,11 +135,10 @@ class Part:
     score: float = 0.0
     """Sum of the chosen log chances."""
 
-    @property
-    def density(self) -> float:
-        """Onsets a slot, from the first to the last."""
-        slot = self.rhythm.slot
-        return len(slot) / max(int(np.ptp(slot)) + 1, 1) if len(slot) else 0.0
+    def __post_init__(self) -> None:
+        if self.density is None:
+            slot = self.rhythm.slot
+            self.density = len(slot) / max(int(np.ptp(slot)) + 1, 1) if len(slot) else 0.0
 
     def push(self, hand: int, beat: float, state: int) -> None:
         """Goes on by one note; `hand` 0 left, 1 right."""
@@ -218,6 +221,7 @@ class _Cursor:
             if self._allowed():
                 return True
             self.part.left_out += 1
+            self.part.score -= _LEFT_OUT
             self._next()
         return False
 
@@ -310,7 +314,7 @@ class _Decoder:
         self.model, self.draw = listener.model, draw
         self.rows = len(parts)
         bpm = listener.sound.grid.bpm
-        condition = torch.tensor([conditions(part.name, part.density, bpm) for part in parts])
+        condition = torch.tensor([conditions(part.name, part.density or 0.0, bpm) for part in parts])
         buckets = statistic_buckets(
             torch.tensor(np.array([part.style for part in parts]), dtype=torch.float32), self.model.statistic_edges
         )
@@ -347,10 +351,10 @@ class _Decoder:
     def step_tokens(self, tokens: Sequence[int], beats: Sequence[float]) -> F64:
         """Log odds of the token that follows each of `tokens`: (parts, 291)."""
         twice, at = (list(x) * (2 if self.twice else 1) for x in (tokens, beats))
-        beat = torch.tensor(at, dtype=torch.float32)[:, None]
-        slot = (beat * SLOTS_PER_BEAT).round().long()
+        slot = (torch.tensor(at, dtype=torch.float64)[:, None] * SLOTS_PER_BEAT).round().long()
         x = self.model.decoder.embed_tokens(torch.tensor(twice)[:, None], slot, self.heard, self.style)
-        return self._guided(x, beat)
+        # The beat of the slot, as it is learnt: sixteenths of a beat lie between slots.
+        return self._guided(x, slot.float() / SLOTS_PER_BEAT)
 
     def _guided(self, x: torch.Tensor, beat: torch.Tensor) -> F64:
         position = torch.full_like(beat, float(self.count)) if self.model.config.position == "index" else beat
@@ -557,34 +561,59 @@ class _Writer:
         self.states = np.zeros(STATES, dtype=bool)
         self.easy = np.zeros(STATES, dtype=bool)
 
-    def narrow(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Weights of the tokens that `mask` of the grammar allows, by what the song and the hands allow."""
+    def chances(self, odds: F64, mask: NDArray[np.bool_], draw: Draw) -> tuple[F64, float]:
+        """Chance of each token, and how much of the model's own chance of a hand's states the hands took away.
+
+        Args:
+            odds: log odds of the model (tokens,).
+            mask: what the grammar allows (tokens,).
+            draw: temperatures.
+        """
+        own = np.where(mask, np.exp(odds - odds[mask].max()), 0.0)
+        own /= own.sum()
+        for hand, name in enumerate(("LEFT", "RIGHT")):
+            span = slice(*self.range[name])
+            if mask[span].any():
+                return self._of_hand(hand, own, span, self.range[f"{name}-EMPTY"][0], draw)
+        chance = own ** (1.0 / draw.hand_temperature) * self._open(mask)
+        chance = chance if chance.sum() > 0 else mask.astype(np.float64)
+        return chance / chance.sum(), 0.0
+
+    def _open(self, mask: NDArray[np.bool_]) -> F64:
+        """What the song allows of bars, positions, the end and the difficulty."""
         weight = mask.astype(np.float64)
-        pos, bar = self.range["POS"], self.range["BAR"][0]
-        if self.bar + 1 >= self.bars and mask[self.vocab.eos]:
-            weight[bar] = 0.0
-        elif self.bar + 1 < self.bars:
-            weight[self.vocab.eos] = 0.0
-        first = self.range["DIFFICULTY"]
+        pos, bar, first = self.range["POS"], self.range["BAR"][0], self.range["DIFFICULTY"]
         if mask[first[0] : first[1]].any():
             weight[:] = 0.0
             weight[first[0] + RANKS.index(self.part.name)] = 1.0
             return weight
+        if self.bar + 1 >= self.bars and mask[self.vocab.eos]:
+            weight[bar] = 0.0
+        elif self.bar + 1 < self.bars:
+            weight[self.vocab.eos] = 0.0
         if mask[pos[0] : pos[1]].any():
             at_s = self.sound.grid.seconds(max(self.bar, 0) * _BAR_BEATS + self.places)
-            open_places = (at_s >= self.first_s) & (at_s <= self.last_s)
-            weight[pos[0] : pos[1]] *= open_places
-        for hand, name in ((0, "LEFT"), (1, "RIGHT")):
-            span = slice(*self.range[name])
-            if not mask[span].any():
-                continue
-            for state, out in ((self.part.state, self.states), (self.part.gentle, self.easy)):
-                if hand and self.left is not None:
-                    state.mask_beside(1, self.beat, self.left, out)
-                else:
-                    state.mask(hand, self.beat, out)
-            weight[span] *= self.states * np.where(self.easy, 1.0, _STRAINED[self.part.name])
-        return weight if weight.sum() > 0 else mask.astype(np.float64)
+            weight[pos[0] : pos[1]] *= (at_s >= self.first_s) & (at_s <= self.last_s)
+        return weight
+
+    def _of_hand(self, hand: int, own: F64, span: slice, empty: int, draw: Draw) -> tuple[F64, float]:
+        """Whether the hand plays is drawn as learnt, however few of its states are allowed; which one, among these."""
+        for state, out in ((self.part.state, self.states), (self.part.gentle, self.easy)):
+            if hand and self.left is not None:
+                state.mask_beside(1, self.beat, self.left, out)
+            else:
+                state.mask(hand, self.beat, out)
+        place = np.where(self.states, own[span], 0.0) ** (1.0 / (_TEMPERATURE * draw.temperature))
+        place *= np.where(self.easy, 1.0, _STRAINED[self.part.name])
+        plays, rests = float(own[span].sum()), float(own[empty])
+        chance = np.zeros_like(own)
+        chance[empty] = rests ** (1.0 / draw.hand_temperature)
+        if place.sum() > 0:
+            chance[span] = plays ** (1.0 / draw.hand_temperature) * place / place.sum()
+        if not chance.sum() > 0:  # it has to play what it cannot
+            chance[span] = own[span]
+        taken = 1.0 - float(own[span][self.states].sum()) / max(plays, 1e-12)
+        return chance / chance.sum(), taken
 
     def push(self, token: int, allowed: bool) -> None:
         """Goes on by one token; a note that was not allowed is written but not placed."""
@@ -618,9 +647,6 @@ def write(
     writers = [_Writer(part, vocab, listener.sound, first_s, last_s) for part in parts.values()]
     grammars = [_native.Grammar(vocab, batch=1) for _ in writers]
     mask = np.zeros((1, vocab.size), dtype=bool)
-    timed = np.zeros(vocab.size, dtype=bool)
-    for name in ("BAR", "POS", "LEFT-EMPTY", "RIGHT-EMPTY"):
-        timed[slice(*vocab.range(name))] = True
     with _one_thread():
         decoder = _Decoder(listener, [writer.part for writer in writers], draw)
         active = list(range(len(writers)))
@@ -633,17 +659,13 @@ def write(
             for row, odds in zip(active, logits, strict=True):
                 writer, grammar = writers[row], grammars[row]
                 grammar.mask(mask)
-                weight = writer.narrow(mask[0])
-                scaled = odds / np.where(timed, draw.hand_temperature, _TEMPERATURE * draw.temperature)
-                own = np.where(mask[0], np.exp(scaled - scaled[mask[0]].max()), 0.0)
-                chance = own * weight
-                chance = chance if chance.sum() > 0 else weight
-                writer.part.refused += int(writer.part.rng.random() > chance.sum() / max(own.sum(), 1e-12))
+                chance, taken = writer.chances(odds, mask[0], draw)
                 total = np.cumsum(chance)
                 token = int(np.searchsorted(total, writer.part.rng.random() * total[-1], side="right"))
                 token = min(token, int(np.flatnonzero(chance)[-1]))
                 states = any(low <= token < high for low, high in (writer.range["LEFT"], writer.range["RIGHT"]))
                 allowed = not states or bool(writer.states[(token - writer.range["LEFT"][0]) % (STATES + 1)])
+                writer.part.refused += int(states and writer.part.rng.random() < taken)
                 grammar.push(np.array([token], dtype=np.uint16))
                 writer.push(token, allowed)
                 last[row] = token

@@ -288,7 +288,10 @@ def compose(
     slot_s = sound.grid.seconds(np.arange(len(sound.flux)) / SLOTS_PER_BEAT)
     open_slots = (slot_s >= first_s) & (slot_s <= last_s)
     wanted = plan.nps[difficulty] * seconds * _onsets_per_note(style)
-    odds, both = heard(difficulty, float(wanted.sum()) / len(sound.flux))
+    # As densities are learnt: from the first bar that is played to the last.
+    bars = np.flatnonzero(wanted > 0)
+    played = (int(np.ptp(bars)) + 1 if len(bars) else sound.bars) * sound.bar_slots
+    odds, both = heard(difficulty, float(wanted.sum()) / played)
     wanted = wanted * open_slots.reshape(sound.bars, -1).mean(axis=1)
     if within is not None:
         kept = np.full(len(odds), -np.inf)

@@ -30,7 +30,7 @@ NPS: Final[Mapping[str, float]] = {"Easy": 1.4, "Normal": 2.2, "Hard": 3.2, "Exp
 """Notes per second that a difficulty gets where none are asked for: near the medians of human maps."""
 _SILENT_SHARE: Final = 0.02
 """A bar with less than this share of the ordinary bar's onset energy stays empty."""
-_CONTRAST: Final = (1.5, 2.3)
+_CONTRAST: Final = (2.4, 3.5)
 """Exponents of the expected onsets, as far as loudness tells them and beyond: what is expected varies less than what
 people do, who follow loudness less than it tells."""
 _OFFSET: Final = 0.08

@@ -3,7 +3,7 @@
 What a run of the transformer leaves in OUT:
 
     state.pt                          all that an exact resume needs
-    step-000400-f1-0.741.safetensors  averaged weights of the best looks at the validation songs
+    step-000400-f1-0.741.safetensors  averaged weights of the last looks that were the best so far
     best.safetensors                  the best of them
     log.jsonl                         a line for each report
     tensorboard/                      the same for TensorBoard, where that is installed
@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, distributed
 
 from beatweaver import checkpoint, notes
-from beatweaver.config import ModelConfig, ProcessConfig, TrainConfig, build
-from beatweaver.data import Batch, Corpus, Loader, index_of, level_notes
+from beatweaver.config import AudioConfig, ModelConfig, ProcessConfig, TrainConfig, build
+from beatweaver.data import FILTERS, Batch, Corpus, Loader, index_of, level_notes
 from beatweaver.errors import CheckpointError, ConfigError
 from beatweaver.files import write_atomic
 from beatweaver.losses import Terms, loss_terms, loss_weights, total_loss
@@ -108,6 +108,8 @@ _REPORT_EVERY: Final = 20
 """Steps from one line of progress to the next."""
 _KEPT: Final = 3
 """Named checkpoints that stay beside the best one."""
+_SKIPPED: Final = 40
+"""Steps in a row without finite gradients, which halve the scale of fp16 from 65,536 to nothing, and more."""
 _WORSE: Final = 3.0
 """A loss this many times the usual one, twenty steps in a row, is an explosion."""
 
@@ -203,7 +205,7 @@ def train_neural(
         model.feature_mean.copy_(torch.from_numpy(mean))
         model.feature_scale.copy_(torch.from_numpy(scale))
         model.statistic_edges.copy_(torch.from_numpy(learnt.statistic_edges(BUCKETS)))
-        taken = [] if start is None else _begin_with(model, start)
+        taken = [] if start is None else _begin_with(model, learnt.audio, start)
         run = _Run(model.to(device), learnt, held, out, config, device, rank, world, progress)
         run.taken = taken
         try:
@@ -212,7 +214,14 @@ def train_neural(
             run.close()
 
 
-def _begin_with(model: Loom, start: Path) -> list[str]:
+_UNSEEN: Final = {
+    "encoder": ("encoder_heads", "encoder_stride", "use_rope", "use_onset_features"),
+    "decoder": ("decoder_heads", "use_rope", "position"),
+}
+"""Settings of each part that the shapes of its weights do not show."""
+
+
+def _begin_with(model: Loom, audio: AudioConfig, start: Path) -> list[str]:
     """Takes over the weights of a checkpoint, scales of features and edges of statistics with them.
 
     What hears must fit. What plays is taken where it fits too: planned and joint decoding can share a hearing.
@@ -220,8 +229,12 @@ def _begin_with(model: Loom, start: Path) -> list[str]:
     Returns:
         The parts taken.
     """
-    other, _, _ = checkpoint.load(start)
+    other, other_audio, _ = checkpoint.load(start)
     own, given = model.state_dict(), other.state_dict()
+    found, expected = (
+        json.loads(m.config.canonical()) | json.loads(a.canonical()) for m, a in ((other, other_audio), (model, audio))
+    )
+    heard = json.loads(audio.canonical()).keys()
     parts: dict[str, list[str]] = {}
     for name in own:
         parts.setdefault(name.split(".")[0] if "." in name else "encoder", []).append(name)
@@ -230,10 +243,11 @@ def _begin_with(model: Loom, start: Path) -> list[str]:
         for part, names in parts.items()
         if {name for name in given if name.startswith(f"{part}.")} <= set(names)
         and all(name in given and given[name].shape == own[name].shape for name in names)
+        and all(found[key] == expected[key] for key in _UNSEEN.get(part, ()))
+        and (part != "encoder" or all(found[key] == expected[key] for key in heard))
     ]
     if "encoder" not in fits:
-        found, expected = (json.loads(m.config.canonical()) for m in (other, model))
-        of_encoder = [key for key in expected if key.startswith(("encoder", "conv", "use_", "kv_"))]
+        of_encoder = [key for key in expected if key in heard or key.startswith(("encoder", "conv", "use_", "kv_"))]
         apart = [f"{key} {found[key]} for {expected[key]}" for key in of_encoder if found[key] != expected[key]]
         raise CheckpointError(
             f"{start}: hears in another shape ({', '.join(apart) or 'other features'}); train with its own settings",
@@ -265,6 +279,11 @@ def _device(config: TrainConfig) -> torch.device:
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
+
+
+def _rounded(value: float) -> float | None:
+    """Five digits that count; JSON knows no infinity."""
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 class _Run:
@@ -306,6 +325,7 @@ class _Run:
         self.since_best = 0
         self.usual: float | None = None
         self.strange = 0
+        self.skipped = 0
         self.styles = learnt.styles()
         self.taken: list[str] = []
         """Parts whose weights are those of another checkpoint."""
@@ -332,7 +352,8 @@ class _Run:
         self._open_board()
         if self.step == 0:
             # Two batches of validation before the first step: what would fail after an hour fails now.
-            look(self.model, self.held, config, songs=2)
+            if not look(self.model, self.held, config, songs=2) and not look(self.model, self.held, config):
+                raise ConfigError("validation split: found no level with notes where its song sounds, expected some")
             if self.taken:
                 self._report({"step": 0, "taken": ", ".join(self.taken)})
         self.loader = Loader(self.learnt, config, rank=self.rank, world=self.world, first=self._batches())
@@ -389,10 +410,11 @@ class _Run:
         over = self.step >= self.steps or late or (patience > 0 and self.since_best >= patience)
         if self.world == 1:
             return over
-        # Clocks differ: the first process decides for all.
-        flag = torch.tensor([int(over)], device=self.device)
-        distributed.broadcast(flag, 0)
-        return bool(flag.item())
+        # Clocks differ: the first process decides for all, and its time sets the rate of all.
+        told = torch.tensor([float(over), self.elapsed_s], dtype=torch.float64, device=self.device)
+        distributed.broadcast(told, 0)
+        self.elapsed_s = float(told[1])
+        return bool(told[0])
 
     def _learn(self, batches: Iterator[Batch], seen: dict[str, int]) -> dict[str, float]:
         config = self.config
@@ -409,25 +431,37 @@ class _Run:
                 terms = loss_terms(self.model, batch, config)
             terms = self._shared(terms)
             loss = total_loss(terms, config) / config.gradient_accumulation_steps
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            # Songs whose notes lie behind their sound teach nothing.
+            if loss.requires_grad:
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             for name, (total, count) in terms.items():
                 share = self._summed(total) / count.clamp(min=1e-6)
                 told[name] = told.get(name, 0.0) + float(share) / config.gradient_accumulation_steps
         # Before they are unscaled, so that what overflows in one process is seen by all.
-        if self.world > 1:
-            for parameter in self.learning:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                distributed.all_reduce(parameter.grad)
+        self._add_gradients()
+        told["loss"] = sum(weight * told[name] for name, weight in loss_weights(config).items() if name in told)
+        if all(parameter.grad is None for parameter in self.learning):
+            return told | {"norm": 0.0}
         self.scaler.unscale_(self.optimizer)
         told["norm"] = float(torch.nn.utils.clip_grad_norm_(self.learning, config.gradient_clip_norm))
-        told["loss"] = sum(weight * told[name] for name, weight in loss_weights(config).items() if name in told)
         # A step from gradients that are no numbers would spoil the weights: `_watch` ends the run instead.
         if math.isfinite(told["loss"]) and (math.isfinite(told["norm"]) or self.scaler.is_enabled()):
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.average.update(self.model, self.step)
         return told
+
+    def _add_gradients(self) -> None:
+        """Sums the gradients of all processes; weights that none of them used stay without one."""
+        if self.world == 1:
+            return
+        used = torch.tensor([float(p.grad is not None) for p in self.learning], device=self.device)
+        distributed.all_reduce(used)
+        for parameter, some in zip(self.learning, used.tolist(), strict=True):
+            if some:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                distributed.all_reduce(parameter.grad)
 
     def _arithmetic(self) -> Any:
         if self.config.precision == "fp32":
@@ -461,6 +495,10 @@ class _Run:
         usual = loss if self.usual is None else self.usual
         self.strange = self.strange + 1 if loss > _WORSE * usual + 1.0 else 0
         self.usual = usual + 0.02 * (min(loss, 2.0 * usual) - usual)
+        # In fp16 a step is left out when a gradient overflows, until the scale has become small enough.
+        self.skipped = 0 if math.isfinite(sums["norm"]) else self.skipped + 1
+        if self.skipped >= _SKIPPED:
+            raise self._broken(f"the gradients of the last {_SKIPPED} steps were no numbers")
         if self.strange >= 20:
             raise self._broken(f"the loss has exploded to {loss:.3g} at step {self.step}, from {usual:.3g}")
 
@@ -491,7 +529,7 @@ class _Run:
             value = seen[name]
             best = self.best
             better = best is None or best[0] != name or (value > best[1] if SCORES[name] else value < best[1])
-            self._report({"step": self.step, **{f"val_{key}": round(v, 5) for key, v in seen.items()}})
+            self._report({"step": self.step, **{f"val_{key}": v for key, v in seen.items()}})
             facts = {"step": self.step, "elapsed_s": round(self.elapsed_s, 1), **seen, "styles": self.styles}
             if best is None or better:
                 best, self.since_best = (name, value, self.step), 0
@@ -564,12 +602,13 @@ class _Run:
     def _open_board(self) -> None:
         if self.rank:
             return
-        write_atomic(
-            self.out / "config.json",
-            json.dumps(
-                json.loads(self.model.config.canonical()) | json.loads(self.config.canonical()), indent=1
-            ).encode(),
-        )
+        settings: dict[str, Any] = {}
+        for part in (self.model.config, self.config, self.learnt.audio):
+            settings |= json.loads(part.canonical())
+        if self.learnt.filters is not None:
+            filters = json.loads(self.learnt.filters.canonical())
+            settings |= {name: filters[name] for name in FILTERS}
+        write_atomic(self.out / "config.json", json.dumps(settings, indent=1).encode())
         # What was told after the state that the run goes on from is told again.
         log = self.out / "log.jsonl"
         if log.exists():
@@ -590,12 +629,12 @@ class _Run:
     def _report(self, line: Mapping[str, Any]) -> None:
         if self.rank:
             return
-        rounded = {name: round(v, 5) if isinstance(v, float) else v for name, v in line.items()}
+        rounded = {name: _rounded(v) if isinstance(v, float) else v for name, v in line.items()}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(rounded) + "\n")
         if self.board is not None:
             for name, value in rounded.items():
-                if isinstance(value, str):
+                if not isinstance(value, int | float):
                     continue
                 self.board.add_scalar(name, value, self.step)
         if self.progress is not None:

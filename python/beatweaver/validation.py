@@ -149,6 +149,7 @@ def try_level(model: Loom, corpus: Corpus, song: int, level: Level, rng: np.rand
         gentle=gentle,
         rng=rng,
         style=level.statistics,
+        density=len(whole.slot) / (int(np.ptp(whole.slot)) + 1),
     )
     if model.config.planned:
         placed = neural.place(listener, {part.name: part}, neural.Draw())[part.name]

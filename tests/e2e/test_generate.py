@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
@@ -372,8 +373,13 @@ def test_a_checkpoint_of_ones_own_is_played_and_a_damaged_one_refused(song: Path
         levels = json.loads(made.stdout)["results"][0]["difficulties"]
         assert all(level["parity_errors"] == 0 and level["notes"] > 0 for level in levels)
         assert [f for f in _native.check_song(target, preset="default") if f["severity"] == "error"] == []
-    weights.write_bytes(weights.read_bytes()[:-40])
     target.unlink()
+    fine, _, _ = checkpoint.load(weights)
+    checkpoint.save(fine, weights, dataclasses.replace(audio, sample_rate_hz=44_100), {})
+    refused = run("generate", song, "-o", target, "--weights", weights)
+    assert refused.exit_code == 2
+    assert "found weights that hear at 44100 Hz, expected 22050" in refused.output
+    weights.write_bytes(weights.read_bytes()[:-40])
     refused = run("generate", song, "-o", target, "--weights", weights)
     assert refused.exit_code == 2
     assert "damaged" in refused.output

@@ -119,6 +119,7 @@ TOLD = [
     ({"model": "[]"}, "found no model settings"),
     ({"model": "[" * 100_000}, "found no model settings"),
     ({"model": '{"encoder_dim": 17}'}, "not settings of a model: encoder_dim: found 17"),
+    ({"model": '{"kv_groups": 0}'}, "not settings of a model: kv_groups: found 0"),
     ({"audio": "{"}, "found no audio settings"),
     ({"audio": '{"n_mels": -1}'}, "not settings of a model"),
     (

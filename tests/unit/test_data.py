@@ -417,7 +417,9 @@ def test_ranks_share_what_one_would_have(load: Load, corpus: Corpus) -> None:
         assert sorted(shares[0][0] + shares[1][0]) == sorted(songs)
         assert sorted(shares[0][1] + shares[1][1]) == sorted(silent)
         assert shares[0][2] == shares[1][2] == seed
-        assert set(silent) <= set(corpus.silent) and len(silent) == 3 * len(songs)
+        # None twice, even where there are fewer than asked for.
+        assert len(set(silent)) == len(silent) == min(3 * 4, len(corpus.silent))
+        assert set(silent) <= set(corpus.silent)
 
 
 def test_batches_begin_anywhere_as_if_all_before_had_been_seen(load: Load) -> None:
@@ -490,6 +492,38 @@ def test_levels_that_break_parity_too_often_are_left_out(processed: Path) -> Non
     some = Corpus(processed, "train", shelf.model(), shelf.training(parity_breaks_max=middle))
     assert {level.name for level in some.levels} == {name for name, value in names.items() if value <= middle}
     assert some.left_out["parity-breaks"] == len(every.levels) - len(some.levels) > 0
+
+
+def test_songs_that_the_store_lacks_are_not_taken_for_silent_ones(processed: Path, tmp_path: Path) -> None:
+    whole = Corpus(processed, "train", shelf.model(), shelf.training())
+    data = tmp_path / "data"
+    shutil.copytree(processed, data)
+    lost = next((data / "slots").rglob(f"{whole.songs[whole.heard[0]].key}.safetensors"))
+    lost.unlink()
+    some = Corpus(data, "train", shelf.model(), shelf.training())
+    assert some.left_out["no-slots"] == len(whole.songs[whole.heard[0]].levels)
+    assert len(some.heard) == len(whole.heard) - 1 and len(some.silent) == len(whole.silent)
+    shutil.rmtree(data / "slots")
+    with pytest.raises(ConfigError, match="found none of the songs' features that the index names"):
+        Corpus(data, "train", shelf.model(), shelf.training())
+
+
+def test_damaged_files_are_told_in_one_sentence(processed: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(processed, data)
+    shard = next(path for path in (data / "tokens").iterdir() if path.stat().st_size > 500)
+    index = data / "index.parquet"
+    for file in (shard, index):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(ConfigError, match=rf"{file.name}: damaged: .*; run `beatweaver process` again"):
+            Corpus(data, "train", shelf.model(), shelf.training())
+
+
+def test_a_song_is_cut_at_a_block(processed: Path) -> None:
+    corpus = Corpus(processed, "train", shelf.model(max_audio_len=5 * 48 + 16), shelf.training())
+    batch = corpus.batch(corpus.heard[:1], [], [0], augment=False)
+    assert batch.audio.shape[1] == int(batch.length[0]) == 5 * 48
+    assert bool((batch.audio[0, -48:] != 0).any())
 
 
 def test_joint_steps_are_tokens_and_the_ones_that_follow(processed: Path) -> None:

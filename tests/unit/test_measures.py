@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 import scipy.stats
+import stages
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beatweaver import measures
+from beatweaver import _native, measures
 from beatweaver.tokens import MIRROR, STATES
 
 times = st.lists(st.floats(0, 5), max_size=25).map(lambda x: np.unique(np.round(x, 3)))
@@ -212,6 +213,14 @@ def test_songs_are_drawn_whole() -> None:
     assert single == pytest.approx(copied)
     assert single[0] < np.mean(values) < single[1]
     assert measures.bootstrap([[1.0], [2.0]], lambda _: None) is None
+
+
+def test_a_level_of_nothing_can_be_measured() -> None:
+    sound, _ = stages.song(stages.grid(), 20.0)
+    none: Any = {"beat": [], "x": [], "y": [], "color": [], "cut": []}
+    level = measures.Played.of(_native.Difficulty.from_arrays(bpm=120, notes=none), sound, 0.0)
+    found = measures.measured(level, {}, {})
+    assert found["nps"] == 0.0 and found["doubles"] is None and found["js_states"] is None
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from beatweaver import _native, data, neural, rhythm, structure
 from beatweaver.config import JOINT, AudioConfig, ModelConfig
 from beatweaver.errors import ConfigError
 from beatweaver.model import STATISTICS, Loom
-from beatweaver.neural import Draw, Listener, Part
+from beatweaver.neural import Draw, Listener, Part, _Decoder, _Writer
 from beatweaver.rhythm import BOTH, LEFT, RIGHT
-from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
+from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES, joint_vocabulary
 
 AUDIO = AudioConfig(n_mels=16)
 TINY: dict[str, Any] = {
@@ -86,6 +86,19 @@ def part(
         rng=np.random.default_rng(seed),
         style=np.full(len(STATISTICS), np.nan),
     )
+
+
+def test_tokens_lie_where_they_were_learnt() -> None:
+    """Sixteenths of a beat are learnt at the slot next to them."""
+    listener = heard(tiny(vocab_size=JOINT))
+    made = part(listener)
+    seen = []
+    listener.model.decoder.register_forward_pre_hook(lambda _, args: seen.append(float(args[1][0, 0])))
+    with torch.inference_mode():
+        decoder = _Decoder(listener, [made], Draw())
+        for sixteenth in range(16):
+            decoder.step_tokens([8], [3 + sixteenth / 16])
+    assert seen == pytest.approx([round(12 * (3 + k / 16)) / 12 for k in range(16)])
 
 
 def played(placed: Any, bpm: float) -> dict[str, Any]:
@@ -289,3 +302,31 @@ def test_plans_follow_what_the_network_expects() -> None:
     assert onsets.shape == (listener.sound.bars,)
     plan = structure.plan(listener.sound, ["Expert"], {"Expert": 4.6}, onsets={"Expert": onsets})
     assert np.isfinite(plan.nps["Expert"]).all()
+
+
+def test_whether_a_hand_plays_is_drawn_as_learnt_however_little_it_may() -> None:
+    """Weights on places must not silence a hand: masked and awkward states give theirs to the others."""
+    listener = heard(tiny(vocab_size=JOINT))
+    writer = _Writer(part(listener), joint_vocabulary(), listener.sound, 0.0, 20.0)
+    low, high = writer.range["LEFT"]
+    empty = writer.range["LEFT-EMPTY"][0]
+    mask = np.zeros(writer.vocab.size, dtype=bool)
+    mask[empty:high] = True
+    odds = np.random.default_rng(0).standard_normal(writer.vocab.size) * 2.0
+    # The hand has just cut down: most of what it could do next breaks parity or is awkward.
+    writer.push(writer.range["BAR"][0], allowed=True)
+    for beat in (0.5, 1.0):
+        writer.beat = beat
+        writer.part.push(0, beat, 1)
+    writer.beat = 1.5
+    chance, taken = writer.chances(odds, mask, Draw(hand_temperature=1.0))
+    own = np.exp(odds[empty:high]) / np.exp(odds[empty:high]).sum()
+    assert chance[empty] == pytest.approx(own[0])
+    assert chance.sum() == pytest.approx(1.0)
+    assert (chance[low:high] > 0).tolist() == writer.states.tolist()
+    assert taken == pytest.approx(own[1:][~writer.states].sum() / own[1:].sum())
+    assert 0 < taken < 1
+    # Whatever is added to all log odds changes nothing.
+    again, _ = writer.chances(odds + 50.0, mask, Draw(hand_temperature=0.5, temperature=2.0))
+    other, _ = writer.chances(odds, mask, Draw(hand_temperature=0.5, temperature=2.0))
+    np.testing.assert_allclose(again, other, atol=1e-12)
