@@ -239,7 +239,7 @@ class Draft:
     """Silence before the song: a time of the level less a time of the song."""
     left_out: int
     """Notes of the rhythm for which no state was allowed."""
-    refused: int
+    refused: float
     """Draws that a mask took away: what would have been a violation."""
 
 

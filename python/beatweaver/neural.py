@@ -47,7 +47,7 @@ _LIKED: Final = (
 """Weight of each state: notes drawn one by one go to the top row, cut up and down, and are dots more than people's."""
 _RETURNS: Final = 0.65
 """Weight of the state that the hand had before its last one: draws fall into going back and forth."""
-_JUMPS: Final = 0.75
+_JUMPS: Final = 0.68
 """Weight of states two columns or more away from the hand's last one. All four tuned on val."""
 _TEMPERATURE: Final = 1.0
 """Of places, where 1 is asked for; tuned on val."""
@@ -131,7 +131,8 @@ class Part:
     hand: list[int] = field(default_factory=list)
     chosen: list[int] = field(default_factory=list)
     left_out: int = 0
-    refused: int = 0
+    refused: float = 0.0
+    """Notes that the masks took away: the chance of it, added up over all draws."""
     score: float = 0.0
     """Sum of the chosen log chances."""
 
@@ -410,7 +411,7 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
     own = np.where(possible, logits, -np.inf)
     own = np.exp(own - own.max())
     own /= own.sum()
-    taken = 1.0 - float(own[cursor.mask].sum())
+    taken = max(0.0, 1.0 - float(own[cursor.mask].sum()))
     chance = np.zeros(2 * STATES)
     strained = _STRAINED[cursor.part.name]
     for hand in (0, 1):
@@ -486,7 +487,7 @@ def _draw(listener: Listener, parts: Mapping[str, Part], draw: Draw, cached: boo
             part = cursor.part
             wish = cursor.wish()
             if wish is None:
-                part.refused += int(part.rng.random() < taken)
+                part.refused += taken
                 point = part.rng.random()
                 wish = int(np.searchsorted(np.cumsum(chance), point, side="right").clip(0, 2 * STATES - 1))
                 while not cursor.mask[wish]:  # the sum of the chances may end a hair below the point
@@ -612,7 +613,7 @@ class _Writer:
             chance[span] = plays ** (1.0 / draw.hand_temperature) * place / place.sum()
         if not chance.sum() > 0:  # it has to play what it cannot
             chance[span] = own[span]
-        taken = 1.0 - float(own[span][self.states].sum()) / max(plays, 1e-12)
+        taken = max(0.0, 1.0 - float(own[span][self.states].sum()) / max(plays, 1e-12))
         return chance / chance.sum(), taken
 
     def push(self, token: int, allowed: bool) -> None:
@@ -665,7 +666,7 @@ def write(
                 token = min(token, int(np.flatnonzero(chance)[-1]))
                 states = any(low <= token < high for low, high in (writer.range["LEFT"], writer.range["RIGHT"]))
                 allowed = not states or bool(writer.states[(token - writer.range["LEFT"][0]) % (STATES + 1)])
-                writer.part.refused += int(states and writer.part.rng.random() < taken)
+                writer.part.refused += taken if states else 0.0
                 grammar.push(np.array([token], dtype=np.uint16))
                 writer.push(token, allowed)
                 last[row] = token

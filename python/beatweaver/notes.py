@@ -232,7 +232,7 @@ class Placed:
     """(notes,)."""
     left_out: int
     """Notes of the rhythm for which no state was allowed."""
-    refused: int
+    refused: float
     """Draws that a mask took away: what would have been a violation."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -273,7 +273,7 @@ class _Composer:
         self.easy = np.ones(STATES, dtype=bool)
         self.before = {LEFT: (_NONE, _NONE, -np.inf), RIGHT: (_NONE, _NONE, -np.inf)}
         self.mask = np.zeros(STATES, dtype=bool)
-        self.refused = 0
+        self.refused = 0.0
         self.crossed = 0
         """Notes since the hands were last uncrossed."""
 
@@ -315,7 +315,7 @@ class _Composer:
         total = float(chance.sum())
         if not total > 0:
             return None
-        self.refused += int(self.rng.random() > total / before)
+        self.refused += 1.0 - float(total) / float(before)
         return int(np.searchsorted(np.cumsum(chance), self.rng.random() * total, side="right").clip(0, STATES - 1))
 
     def liking(self, hand: int, beside: int | None) -> F64:

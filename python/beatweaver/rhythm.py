@@ -51,7 +51,7 @@ BOTH: Final = 3
 _COPY_LIKENESS: Final = 0.5
 """Bars less alike than this are not repeated."""
 _COPY_PER_LIKENESS: Final = 0.6
-_COPY_LOSS: Final = 0.1
+_COPY_LOSS: Final = 0.05
 """A bar is repeated that loses less than this in mean log odds, likeness counted as a gain. On val a third of the bars
 then repeat an earlier rhythm, as people's do (38 %), and F1 is as high as without."""
 _NEAR: Final = (1, 2, 3, 4, 6, 9, 12)
@@ -102,7 +102,7 @@ TASTE: Final[Mapping[str, tuple[float, float]]] = {
     # rhythm
     "doubles": (0.95, 0.45),
     "same_hand": (1.3, 0.45),
-    "mirrored": (0.2, 0.5),
+    "mirrored": (0.14, 0.5),
     # placement: weights of states
     "alike": (12.0, 1.0),
     "level": (2.0, 0.6),

@@ -76,7 +76,7 @@ class Trial:
     """Slot, hand and state of the human notes of a stretch."""
     made: tuple[I64, I64, I64]
     """The same of the notes that the model places there."""
-    refused: int
+    refused: float
     """Draws that a mask took away."""
 
 
