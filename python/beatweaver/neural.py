@@ -41,6 +41,7 @@ _STRAINED: Final = {"Easy": 0.02, "Normal": 0.05, "Hard": 0.1, "Expert": 0.3, "E
 _DOWNWARD: Final = np.isin(np.arange(STATES) % 9, (1, 6, 7))
 """Cuts that a hand begins with, as people's do: begun one up and one down, hands would never cut alike together."""
 _STATE: Final = np.arange(STATES)
+_DOT: Final = _STATE % 9 == 8
 _LIKED: Final = (
     np.where(_STATE // 9 % 3 == 2, 0.75, 1.0) * np.where(_STATE % 9 < 2, 0.9, 1.0) * np.where(_STATE % 9 == 8, 0.7, 1.0)
 )
@@ -51,6 +52,15 @@ _JUMPS: Final = 0.68
 """Weight of states two columns or more away from the hand's last one. All four tuned on val."""
 _TEMPERATURE: Final = 1.0
 """Of places, where 1 is asked for; tuned on val."""
+_DOTS_MOST: Final = 0.15
+"""Styles with a larger share of dots are not drawn: one in eight levels, and few players like them."""
+_VERTICAL_MOST: Final = 0.98
+_JUMP_LEAST: Final = 0.5
+"""Nor are those of hands that only cut up and down, or hardly move: drills, not levels."""
+_DOTS_OF: Final = 12
+_DOTS_AGAIN: Final = 0.01
+"""Weight of dots after so many notes with a larger share of them than that: a dot makes the next one likelier, and once
+in some fifty levels all that followed were dots."""
 _LEFT_OUT: Final = 10.0
 """Nats that a note left out costs a beam: else the shorter level would win."""
 _STYLES_NEAR: Final = 12
@@ -161,7 +171,9 @@ def style_of(facts: Mapping[str, Any], name: str, nps: float, doubles: float, po
         point: 0 to 1, which of the levels that are alike; equal points give the difficulties of a song like styles.
     """
     style = np.full(len(STATISTICS), np.nan)
-    rows = np.array(facts.get("styles", {}).get(name, []), dtype=np.float64)
+    rows = np.array(facts.get("styles", {}).get(name, []), dtype=np.float64).reshape(-1, len(STATISTICS))
+    dots, vertical, jump = (rows[:, STATISTICS.index(name)] for name in ("dots", "vertical", "jump"))
+    rows = rows[(dots <= _DOTS_MOST) & (vertical < _VERTICAL_MOST) & (jump > _JUMP_LEAST)]
     if len(rows):
         apart = np.abs(np.log(np.maximum(rows[:, 0], 0.1) / max(nps, 0.1)))
         apart = apart if np.isnan(doubles) else apart + 2.0 * np.abs(rows[:, 1] - doubles)
@@ -414,6 +426,7 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
     taken = max(0.0, 1.0 - float(own[cursor.mask].sum()))
     chance = np.zeros(2 * STATES)
     strained = _STRAINED[cursor.part.name]
+    lately = float(np.isin(cursor.part.chosen[-_DOTS_OF:], np.flatnonzero(_DOT)).mean()) if cursor.part.chosen else 0.0
     for hand in (0, 1):
         span = slice(hand * STATES, (hand + 1) * STATES)
         allowed = cursor.mask[span]
@@ -427,6 +440,8 @@ def _chances(logits: F64, cursor: _Cursor, draw: Draw) -> tuple[F64, float]:
             place[np.abs(_STATE // 27 - last // 27) >= 2] *= _JUMPS
         if before != STATES:
             place[before] *= _RETURNS
+        if lately > _DOTS_MOST:
+            place[_DOT] *= _DOTS_AGAIN
         if not place.sum() > 0:
             continue
         place /= place.sum()

@@ -318,7 +318,8 @@ def _contrasted(log_share: F64, loudness_db: F64, counted: NDArray[np.bool_]) ->
     level, share = loudness_db[counted], log_share[counted]
     if not len(level):
         return log_share
-    slope = float(np.cov(level, share, bias=True)[0, 1] / max(float(level.var()), 1e-9))
+    # Bars within a decibel of one another tell nothing by their loudness.
+    slope = float(np.cov(level, share, bias=True)[0, 1] / max(float(level.var()), 1.0))
     told = share.mean() + slope * (loudness_db - level.mean())
     out: F64 = by_loudness * told + beyond * (log_share - told)
     return out

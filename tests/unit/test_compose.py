@@ -297,6 +297,12 @@ def test_what_is_placed_breaks_no_parity_and_no_rule(song: tuple[Any, float, int
     assert not (facts["alternation_flow"] == 2).any()
 
 
+def test_bars_of_one_loudness_do_not_overflow() -> None:
+    """Found by chance: the slope over loudness of bars that are equally loud, carried on to one that is not."""
+    sound, beaten = compose((stages.grid(bpm=96.5), 5.0, 1), "Easy")
+    assert sound.bars == 3 and np.isfinite(beaten.weight).all()
+
+
 def test_repeated_bars_repeat_their_notes() -> None:
     same: list[float] = []
     beside: list[float] = []

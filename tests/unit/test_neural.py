@@ -286,14 +286,34 @@ def test_the_model_hears_the_slots_that_training_stored() -> None:
 
 
 def test_styles_are_those_of_human_levels_of_like_density() -> None:
-    rows = [[float(nps), 0.1 * nps % 0.5, *([nps / 10] * 6)] for nps in range(1, 30)]
-    facts = {"styles": {"Expert": rows}}
+    # Rows of dots, and of hands that stand still, are not drawn.
+    rows = [
+        [float(nps), 0.1 * nps % 0.5, 0.01 * (nps % 3), nps / 30, 0.5, 0.6 + nps / 10, 0.4, 0.2] for nps in range(1, 30)
+    ]
+    dotty = [[*row[:2], 0.6, *row[3:]] for row in rows]
+    still = [[*row[:4], 1.0, 0.1, *row[6:]] for row in rows]
+    facts = {"styles": {"Expert": rows + dotty + still}}
+    for point in np.linspace(0, 1, 13):
+        found = neural.style_of(facts, "Expert", 6.2, np.nan, point)
+        assert found[2] <= 0.02 and found[4] == 0.5 and found[5] > 0.5
     style = neural.style_of(facts, "Expert", 6.2, np.nan, 0.5)
     assert style[0] == 6.2
-    assert abs(style[3] * 10 - 6.2) <= 6.0
+    assert abs(style[3] * 30 - 6.2) <= 6.0
     assert style[2:].tolist() in [row[2:] for row in rows]
-    assert np.isnan(neural.style_of({}, "Expert", 6.2, 0.2, 0.5)[2:]).all()
+    for none in ({}, {"styles": {"Expert": dotty + still}}):
+        assert np.isnan(neural.style_of(none, "Expert", 6.2, 0.2, 0.5)[2:]).all()
     assert neural.style_of({}, "Expert", 6.2, 0.2, 0.5)[1] == 0.2
+
+
+def test_dots_do_not_run_away() -> None:
+    model = tiny(1)
+    with torch.no_grad():
+        # Nine of ten places that may be chosen are dots then.
+        model.decoder.out.bias.view(2, STATES)[:, np.arange(STATES) % 9 == 8] += 5.0
+    listener = heard(model, seconds=60.0)
+    placed = neural.place(listener, {"Expert": part(listener)}, Draw())["Expert"]
+    dots = placed.state % 9 == 8
+    assert len(dots) > 100 and 0.1 < dots.mean() < 0.4
 
 
 def test_plans_follow_what_the_network_expects() -> None:
