@@ -22,6 +22,14 @@ import torch
 from beatweaver import _native, demo, generate, neural, timing
 from beatweaver.config import RANKS, GenerateConfig
 
+WATCH = """
+import os, subprocess, sys, time
+began = time.perf_counter()
+run = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(run.pid, 0)
+print(status, time.perf_counter() - began, usage.ru_maxrss / 1024)
+"""
+"""A process starts with its parent's peak of memory for its own: this parent is small."""
 FORM = (("intro", 8), ("verse", 16), ("drop", 16), ("verse", 16), ("drop", 32), ("outro", 8))
 
 
@@ -59,15 +67,12 @@ def main() -> None:
         command = [sys.executable, "-m", "beatweaver", "generate", str(song), "-o", f"{folder}/level.zip"]
         command += ["--engine", "neural", *(["--weights", str(options.weights)] if options.weights else [])]
         for names in (("ExpertPlus",), RANKS):
-            began = time.perf_counter()
-            run = subprocess.Popen(
-                [*command, *(part for name in names for part in ("-d", name))], stdout=subprocess.DEVNULL
+            parts = [part for name in names for part in ("-d", name)]
+            told = subprocess.run(
+                [sys.executable, "-S", "-c", WATCH, *command, *parts], capture_output=True, check=True
             )
-            _, status, usage = os.wait4(run.pid, 0)
-            wall = time.perf_counter() - began
-            print(
-                f"generate, {len(names)} difficulties: {wall:.1f} s, {usage.ru_maxrss / 1024:.0f} MB, status {status}"
-            )
+            status, wall_s, peak_mb = map(float, told.stdout.split())
+            print(f"generate, {len(names)} difficulties: {wall_s:.1f} s, {peak_mb:.0f} MB, status {status:.0f}")
 
 
 if __name__ == "__main__":
