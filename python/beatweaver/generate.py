@@ -474,12 +474,7 @@ def _compose(
             last_s=end_s - _OUTRO_S,
         )
         njs, reaction_s, _ = speeds[name] = _speed(name, float(plan.nps[name].max(initial=0.0)), sound.grid.bpm)
-        rank = 2 * RANKS.index(name) + 1
-        strict, gentle = (
-            _native.PlayState(clock, rank=rank, njs=njs, reaction_s=reaction_s, bpm=sound.grid.bpm, avoid=avoid)
-            for avoid in (None, [*_native.PlayState.hard(), "parity-strain"])
-        )
-        hands[name] = strict, gentle
+        hands[name] = notes.play_states(clock, name, sound.grid.bpm, njs=njs, reaction_s=reaction_s)
     if engine.listener is not None:
         placed = _placed_by_network(sound, config, engine.listener, engine.facts, rhythms, hands, end_s)
     else:

@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from beatweaver import _native
+from beatweaver.config import RANKS
 from beatweaver.errors import CheckpointError
 from beatweaver.files import write_atomic
 from beatweaver.rhythm import LEFT, RIGHT, Rhythm, Taste
 from beatweaver.tokens import MIRROR, SLOTS_PER_BEAT, STATES
 
 if TYPE_CHECKING:
-    from beatweaver import _native
     from beatweaver.structure import Sound
 
-__all__ = ["GROUPS", "PatternTable", "Placed", "fit", "place", "shipped"]
+__all__ = ["GROUPS", "PatternTable", "Placed", "fit", "place", "play_states", "shipped"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -357,6 +358,25 @@ class _Composer:
             # Both as the right hand's: crossed where they lie left of the middle together.
             crossed = _COLUMN[own] + _COLUMN[other] < 3
             self.crossed = self.crossed + 1 if crossed else 0
+
+
+def play_states(
+    clock: _native.TempoMap, difficulty: str, bpm: float, **speed: float
+) -> tuple[_native.PlayState, _native.PlayState]:
+    """The hands at the start of a level: what can be played, and what is not even awkward.
+
+    Args:
+        clock: of the level.
+        difficulty: its name.
+        bpm: its tempo.
+        speed: `njs` and `reaction_s`, where they are known.
+    """
+    rank = 2 * RANKS.index(difficulty) + 1
+    strict, gentle = (
+        _native.PlayState(clock, rank=rank, bpm=bpm, avoid=avoid, **speed)
+        for avoid in (None, [*_native.PlayState.hard(), "parity-strain"])
+    )
+    return strict, gentle
 
 
 def place(

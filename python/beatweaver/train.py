@@ -3,7 +3,7 @@
 What a run of the transformer leaves in OUT:
 
     state.pt                          all that an exact resume needs
-    step-000400-f1-0.741.safetensors  averaged weights of the last looks that were the best so far
+    step-000400-generated-0.652.safetensors  averaged weights of the last looks that were the best so far
     best.safetensors                  the best of them
     log.jsonl                         a line for each report
     tensorboard/                      the same for TensorBoard, where that is installed

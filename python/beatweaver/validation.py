@@ -14,6 +14,7 @@ from beatweaver import _native, neural, timing
 from beatweaver.config import RANKS
 from beatweaver.losses import loss_terms, rhythm_logits
 from beatweaver.measures import DIVERGENCES, histograms, js_divergence, matched_onsets
+from beatweaver.notes import play_states
 from beatweaver.rhythm import BOTH, RIGHT, STYLES, Rhythm, best_slots, hands_of
 from beatweaver.structure import Sound
 from beatweaver.tokens import SLOTS_PER_BEAT
@@ -137,11 +138,7 @@ def try_level(model: Loom, corpus: Corpus, song: int, level: Level, rng: np.rand
     listener = neural.Listener(model, features, corpus.mels, sound)
     whole = _rhythm(listener, level, wanted)
     inside = whole.slot < end
-    clock, rank = sound.grid.clock(), 2 * RANKS.index(level.difficulty) + 1
-    strict, gentle = (
-        _native.PlayState(clock, bpm=level.bpm, rank=rank, avoid=avoid)
-        for avoid in (None, [*_native.PlayState.hard(), "parity-strain"])
-    )
+    strict, gentle = play_states(sound.grid.clock(), level.difficulty, level.bpm)
     part = neural.Part(
         name=level.difficulty,
         rhythm=replace(whole, slot=whole.slot[inside], hands=whole.hands[inside], weight=whole.weight[inside]),
